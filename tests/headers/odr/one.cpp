@@ -1,0 +1,5 @@
+#include <pmixio/server.hpp>
+
+int two();
+
+int main() { return two(); }

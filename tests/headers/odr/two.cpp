@@ -1,0 +1,4 @@
+#include <pmixio/server.hpp>
+
+int two();
+int two() { return 0; }
