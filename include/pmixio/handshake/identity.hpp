@@ -1,0 +1,128 @@
+// From what a peer says to who it is: hello -> claim -> identity. Each is a type of its own, so that unverified data cannot
+// reach code that needs verified data.
+#pragma once
+
+#include <pmixio/handshake/hello.hpp>
+#include <pmixio/policies.hpp>
+#include <pmixio/result.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace pmixio {
+
+/// What a host knows of a process before it connects.
+struct registration {
+    ::uid_t uid = 0;
+    ::gid_t gid = 0;
+};
+
+/// Requirements on a registry R: `r.find_process(nspace, rank)` is the registration of that process, or unknown_namespace
+/// or unknown_rank. Called once per handshake; nothing is changed.
+template <class R>
+concept process_directory = requires(const R& registry, std::string_view nspace, wire::rank_type rank) {
+    { registry.find_process(nspace, rank) } -> std::same_as<result<registration>>;
+};
+
+/// A hello that matches a registration, and what its connection would use. Still unverified.
+struct claim {
+    hello said;
+    registration registered;
+    std::size_t security = 0; ///< position in the host's securities<>
+    std::size_t encoding = 0; ///< position in the host's encodings<>
+};
+
+/// Which elements of the compiled-in lists a server offers.
+template <host_policies P>
+struct offer {
+    std::array<bool, P::security::size> securities = P::security::all();
+    std::array<bool, P::buffer_ops::size> encodings = P::buffer_ops::all();
+};
+
+/// Matches a hello with what is registered and offered. Changes nothing.
+/// Faults: unsupported_peer_kind (clients and singletons only), unsupported_security, unsupported_encoding,
+/// unknown_namespace, unknown_rank.
+template <host_policies P, process_directory Registry>
+result<claim> resolve(hello said, const Registry& registry, const offer<P>& offered = {})
+{
+    if (said.kind != peer_kind::client && said.kind != peer_kind::singleton)
+        return fault::unsupported_peer_kind;
+    const auto security = P::security::pick(said.security, offered.securities);
+    if (!security)
+        return fault::unsupported_security;
+    const auto encoding = P::buffer_ops::pick(said.encoding, offered.encodings);
+    if (!encoding)
+        return fault::unsupported_encoding;
+    const auto registered = registry.find_process(*said.nspace, said.rank);
+    if (!registered)
+        return registered.error();
+    return claim{std::move(said), *registered, *security, *encoding};
+}
+
+class identity;
+
+/// Asks the policy that the claim picked. `ask_kernel()` gives a result<security::kernel_peer>; it is called at most
+/// once, and only for policies that want it. Faults: the policy's own.
+template <host_policies P, class AskKernel>
+result<identity> validate(const claim& c, typename P::security::instances& policies, AskKernel ask_kernel);
+
+/// A proven identity. Only validate() makes one.
+class identity {
+public:
+    const wire::proc& who() const noexcept { return who_; }
+    ::uid_t uid() const noexcept { return proof_.uid; }
+    ::gid_t gid() const noexcept { return proof_.gid; }
+    peer_kind kind() const noexcept { return kind_; }
+    const wire::release& release() const noexcept { return release_; }
+    wire::buffer_kind buffer() const noexcept { return buffer_; }
+    /// Positions in the host's lists, and the names there.
+    std::size_t security() const noexcept { return security_; }
+    std::size_t encoding() const noexcept { return encoding_; }
+    /// What the kernel said, if the policy asked it and it knew.
+    const std::optional<security::kernel_peer>& kernel() const noexcept { return kernel_; }
+
+private:
+    template <host_policies P, class AskKernel>
+    friend result<identity> validate(const claim&, typename P::security::instances&, AskKernel);
+
+    identity() = default;
+
+    wire::proc who_;
+    security::proof proof_;
+    peer_kind kind_ = peer_kind::client;
+    wire::release release_;
+    wire::buffer_kind buffer_ = wire::buffer_kind::non_described;
+    std::size_t security_ = 0, encoding_ = 0;
+    std::optional<security::kernel_peer> kernel_;
+};
+
+template <host_policies P, class AskKernel>
+result<identity> validate(const claim& c, typename P::security::instances& policies, AskKernel ask_kernel)
+{
+    identity proven;
+    security::evidence evidence{c.said.credential, c.registered.uid, c.registered.gid, std::nullopt};
+    const auto proof = P::security::visit(policies, c.security, [&](auto& policy) {
+        if constexpr (std::remove_cvref_t<decltype(policy)>::asks_kernel) {
+            evidence.kernel.emplace(ask_kernel());
+            if (*evidence.kernel)
+                proven.kernel_ = **evidence.kernel;
+        }
+        return policy.validate(evidence);
+    });
+    if (!proof)
+        return proof.error();
+    proven.who_ = {std::string(*c.said.nspace), c.said.rank};
+    proven.proof_ = *proof;
+    proven.kind_ = c.said.kind;
+    proven.release_ = c.said.release;
+    proven.buffer_ = c.said.buffer;
+    proven.security_ = c.security;
+    proven.encoding_ = c.encoding;
+    return proven;
+}
+
+} // namespace pmixio

@@ -1,0 +1,106 @@
+// What a server tells whoever watches it. An observer has `on(event)` for the events it wants; the others cost nothing.
+#pragma once
+
+#include <pmixio/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace pmixio {
+
+namespace event {
+
+/// A connection was accepted; its handshake begins.
+struct accepted {};
+
+/// A connection ended without admission. Views last for the call. `nspace` is what the peer claimed, if it came so far.
+struct refused {
+    std::error_code why;
+    std::string_view nspace;
+    std::uint32_t rank = 0;
+};
+
+/// A peer was admitted: its identity is proven.
+struct admitted {
+    std::string_view nspace;
+    std::uint32_t rank = 0;
+    std::uint32_t uid = 0;
+    std::string_view security;
+    std::string_view encoding;
+};
+
+/// An admitted peer's connection is closed.
+struct closed {
+    std::error_code why;
+    std::string_view nspace;
+    std::uint32_t rank = 0;
+};
+
+/// A request that breaks the protocol; it was answered with UNPACK_FAILURE.
+struct malformed {
+    std::error_code why;
+    std::string_view nspace;
+    std::uint32_t rank = 0;
+};
+
+/// accept() failed for want of descriptors or memory; said once until it works again.
+struct accept_paused {
+    std::error_code why;
+};
+
+/// A whole message came from an admitted peer, or was queued for one. Bytes with header.
+struct received {
+    std::size_t bytes = 0;
+};
+struct sent {
+    std::size_t bytes = 0;
+};
+
+} // namespace event
+
+/// The default: nobody watches.
+struct no_observer {};
+
+/// Counts events.
+class counters {
+public:
+    std::uint64_t accepted = 0, admitted = 0, refused = 0, timed_out = 0, malformed = 0, closed = 0;
+    std::uint64_t messages_received = 0, messages_sent = 0, bytes_received = 0, bytes_sent = 0;
+    std::uint64_t sessions = 0, peak_sessions = 0;
+    std::map<std::string, std::uint64_t, std::less<>> refused_by_reason;
+
+    void on(const event::accepted&) { ++accepted; }
+    void on(const event::refused& e)
+    {
+        ++refused;
+        timed_out += e.why == refusal::timed_out;
+        ++refused_by_reason[e.why.message()];
+    }
+    void on(const event::admitted&)
+    {
+        ++admitted;
+        peak_sessions = std::max(peak_sessions, ++sessions);
+    }
+    void on(const event::malformed&) { ++malformed; }
+    void on(const event::closed&) { ++closed, --sessions; }
+    void on(const event::received& e) { ++messages_received, bytes_received += e.bytes; }
+    void on(const event::sent& e) { ++messages_sent, bytes_sent += e.bytes; }
+};
+
+namespace detail {
+
+/// Tells `observer` if it wants to know.
+template <class Observer, class Event>
+void tell(Observer& observer, const Event& e)
+{
+    if constexpr (requires { observer.on(e); })
+        observer.on(e);
+}
+
+} // namespace detail
+
+} // namespace pmixio

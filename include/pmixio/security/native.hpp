@@ -1,0 +1,52 @@
+// security::native: libpmix's `native` on the wire, with the kernel's word for it. handshake.md section 5.1.
+#pragma once
+
+#include <pmixio/security/policy.hpp>
+#include <pmixio/wire/cursor.hpp>
+
+namespace pmixio::security {
+
+/// `native` as libpmix servers check it: the credential, which the peer itself has written, must name the user and
+/// group of the registration. Proves nothing. Only for peers that the kernel cannot vouch for.
+struct native_claimed {
+    static constexpr std::string_view name = "native";
+    static constexpr bool asks_kernel = false;
+
+    /// The credential: euid and egid, 4 bytes each, in host order; anything behind them is ignored.
+    result<proof> validate(const evidence& e) const
+    {
+        wire::cursor in(e.credential);
+        const auto uid = in.host_order<std::uint32_t>();
+        const auto gid = in.host_order<std::uint32_t>();
+        if (!in.ok())
+            return fault::bad_credential;
+        if (uid != e.uid)
+            return fault::wrong_user;
+        if (gid != e.gid)
+            return fault::wrong_group;
+        return proof{uid, gid};
+    }
+};
+
+/// The same, and the uid must also be that of the process that made the peer's socket, by the kernel's account.
+/// The gid stays a claim: the kernel does not tell it.
+/// Faults besides native_claimed's: kernel_unknown for a peer that is not a living socket of this machine,
+/// kernel_unavailable where the kernel cannot be asked.
+struct native : native_claimed {
+    static constexpr bool asks_kernel = true;
+
+    result<proof> validate(const evidence& e) const
+    {
+        if (!e.kernel)
+            return fault::kernel_unavailable;
+        if (!*e.kernel)
+            return e.kernel->error();
+        if ((*e.kernel)->uid != e.uid)
+            return fault::wrong_user;
+        return native_claimed::validate(e);
+    }
+};
+
+static_assert(security_policy<native_claimed> && security_policy<native>);
+
+} // namespace pmixio::security

@@ -1,0 +1,7 @@
+#include <pmixio/wire/codec.hpp>
+
+void use(pmixio::wire::input<pmixio::wire::flex_form>& in)
+{
+    std::uint32_t rank = 0;
+    in.u32(rank);
+}

@@ -1,0 +1,9 @@
+// expect: securities<> is empty
+#include <pmixio/policies.hpp>
+#include <pmixio/security/none.hpp>
+
+struct site : pmixio::defaults {
+    using security = pmixio::securities<>;
+};
+
+std::size_t count() { return site::security::size; }
