@@ -1,0 +1,104 @@
+// events: who wants to hear of what, and its delivery. messages.md section 12.
+#pragma once
+
+#include <pmixio/host/attributes.hpp>
+#include <pmixio/host/requester.hpp>
+#include <pmixio/message/event.hpp>
+#include <pmixio/session/responder.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace pmixio {
+
+/// Event registrations of one server's sessions. An event goes to every session that wants it, once; not to the process it
+/// came from, which has run its own handlers; not to processes of another user. It is not kept for those who register later.
+class events {
+public:
+    /// Adds codes to what the session wants; no codes: everything (the default handler).
+    /// `to` reaches the session, until drop().
+    void add(const requester& from, const message::register_events& request, notifier<message::event> to)
+    {
+        auto [at, added] = wanted_.try_emplace(from.session);
+        if (added)
+            at->second = {from, std::move(to), {}, false};
+        at->second.codes.insert(request.codes.begin(), request.codes.end());
+        at->second.all |= request.codes.empty();
+    }
+
+    void remove(const requester& from, const message::deregister_events& request)
+    {
+        const auto at = wanted_.find(from.session);
+        if (at == wanted_.end())
+            return;
+        for (const auto code : request.codes) {
+            at->second.codes.erase(code);
+            if (code == message::deregister_events::default_handler)
+                at->second.all = false;
+        }
+    }
+
+    /// The session has finalized or is closed.
+    void drop(std::uint64_t session) { wanted_.erase(session); }
+
+    /// Delivers an event from a process.
+    void notify(const requester& from, message::notify request)
+    {
+        message::event event{request.code, from.who, std::move(request.infos), request.range};
+        const bool only_by_code = flag_attribute(event.infos, "pmix.evnondef");
+        const auto named = processes_in(event.infos, "pmix.evrange");
+        // Sending can end a session, which drops its registration.
+        std::vector<std::uint64_t> listeners;
+        for (const auto& [session, registered] : wanted_)
+            if ((registered.codes.contains(event.code) || (registered.all && !only_by_code)) &&
+                reaches(from, registered.from, request.range, named))
+                listeners.push_back(session);
+        for (const auto session : listeners)
+            if (const auto at = wanted_.find(session); at != wanted_.end())
+                at->second.to(wire::event_tag, event);
+    }
+
+private:
+    struct registration {
+        requester from;
+        notifier<message::event> to;
+        std::set<wire::status> codes;
+        bool all = false;
+    };
+
+    static bool reaches(const requester& source, const requester& listener, wire::data_range range,
+                        const std::vector<wire::proc>& named)
+    {
+        if (source.who == listener.who || source.uid != listener.uid)
+            return false;
+        switch (range) {
+        case wire::data_range::undefined:
+        case wire::data_range::local:
+        case wire::data_range::session:
+        case wire::data_range::global: return true;
+        case wire::data_range::nspace: return source.who.nspace == listener.who.nspace;
+        case wire::data_range::custom:
+            return std::any_of(named.begin(), named.end(), [&](const wire::proc& each) {
+                return each.nspace == listener.who.nspace &&
+                       (each.rank == listener.who.rank || each.rank == wire::rank::wildcard);
+            });
+        default: // for the server only, or for nobody else
+            return false;
+        }
+    }
+
+    /// A PROC, or a DATA_ARRAY of them.
+    static std::vector<wire::proc> processes_in(std::span<const wire::info> infos, std::string_view key)
+    {
+        const auto* found = find_attribute(infos, key);
+        return found ? found->to_processes() : std::vector<wire::proc>{};
+    }
+
+    std::map<std::uint64_t, registration> wanted_;
+};
+
+} // namespace pmixio

@@ -1,0 +1,94 @@
+// The keys that processes find about their job, their node and each other. messages.md section 8.
+#pragma once
+
+#include <pmixio/host/registry.hpp>
+#include <pmixio/message/process.hpp>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pmixio {
+
+namespace detail {
+
+inline std::string rank_list(std::uint32_t size)
+{
+    std::string list;
+    for (std::uint32_t rank = 0; rank != size; ++rank)
+        (list += rank ? "," : "") += std::to_string(rank);
+    return list;
+}
+
+} // namespace detail
+
+/// Keys under rank WILDCARD: of the job, and, bare, those of the node, application and session every process is part of.
+/// Releases from 3.x on look for the latter three in arrays of their own, 2.x for the bare keys; both are there.
+inline std::vector<wire::kval> job_level_data(const job& j, const wire::proc& server)
+{
+    using wire::value;
+    const auto n = value::uint32(j.size);
+    const auto peers = value::string(detail::rank_list(j.size));
+    const auto host = value::string(j.hostname);
+    const auto zero = value::uint32(0);
+
+    std::vector<wire::kval> data{
+        {"pmix.job.size", n},
+        {"pmix.max.size", n},
+        {"pmix.job.napps", value::uint32(1)},
+        {"pmix.num.nodes", value::uint32(1)},
+        {"pmix.nlist", host},
+        {"pmix.jobid", value::string(j.nspace)},
+        {"pmix.offset", zero},
+        {"pmix.srv.nspace", value::string(server.nspace)},
+        {"pmix.srv.rank", value::uint32(server.rank)},
+    };
+    const auto level = [&](const char* array, std::vector<wire::info> keys, bool bare) {
+        if (bare)
+            for (const auto& each : keys)
+                data.push_back({each.key, each.content});
+        data.push_back({array, value::infos(keys)});
+    };
+    level("pmix.ssn.arr", {{"pmix.session.id", 0, value::uint32(j.session)}, {"pmix.univ.size", 0, n}}, true);
+    level("pmix.node.arr",
+          {{"pmix.hname", 0, host},
+           {"pmix.nodeid", 0, zero},
+           {"pmix.node.size", 0, n},
+           {"pmix.local.size", 0, n},
+           {"pmix.lpeers", 0, peers},
+           {"pmix.lldr", 0, value::rank(0)}},
+          true);
+    level("pmix.app.arr",
+          {{"pmix.appnum", 0, zero}, {"pmix.app.size", 0, n}, {"pmix.aldr", 0, value::rank(0)}}, false);
+    data.insert(data.end(), j.infos.begin(), j.infos.end());
+    return data;
+}
+
+/// Keys of one rank.
+inline std::vector<wire::kval> process_level_data(const job& j, wire::rank_type rank)
+{
+    using wire::value;
+    const auto local = static_cast<std::uint16_t>(std::min<wire::rank_type>(rank, UINT16_MAX));
+    return {
+        {"pmix.lrank", value::uint16(local)},      {"pmix.nrank", value::uint16(local)},
+        {"pmix.grank", value::rank(rank)},         {"pmix.apprank", value::rank(rank)},
+        {"pmix.appnum", value::uint32(0)},         {"pmix.nodeid", value::uint32(0)},
+        {"pmix.hname", value::string(j.hostname)},
+    };
+}
+
+/// The whole answer to REQ.
+inline message::job_data make_job_data(const job& j, const wire::proc& server)
+{
+    message::job_data answer;
+    answer.nspace = j.nspace;
+    for (auto& each : job_level_data(j, server))
+        answer.entries.push_back({std::move(each), wire::rank::undefined, {}});
+    for (wire::rank_type rank = 0; rank != j.size; ++rank)
+        answer.entries.push_back(
+            {{std::string(message::job_data::process_key), {}}, rank, process_level_data(j, rank)});
+    return answer;
+}
+
+} // namespace pmixio

@@ -1,0 +1,132 @@
+// registry: the namespaces and ranks a host expects, and what is known of each rank.
+#pragma once
+
+#include <pmixio/handshake/identity.hpp>
+#include <pmixio/result.hpp>
+#include <pmixio/wire/value.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace pmixio {
+
+/// What a host says of a job before its processes connect. Ranks are 0 .. size-1, all on this node.
+struct job {
+    std::string nspace; ///< 1 to 255 bytes, without dots and semicolons: older peers cannot read those
+    std::uint32_t size = 0;
+    ::uid_t uid = 0;
+    ::gid_t gid = 0;
+    std::string hostname = "localhost"; ///< of this node, as the processes shall see it
+    std::uint32_t session = 0;          ///< session id
+    std::vector<wire::kval> infos{};    ///< further job-level keys, added to those of job_data.hpp
+};
+
+/// One rank, from registration to the removal of its namespace.
+struct process_record {
+    using data = std::map<std::string, wire::value, std::less<>>;
+
+    unsigned connections = 0;
+    bool departed = false; ///< was connected, and its last connection is closed
+    bool committed = false;
+    data local;  ///< what it committed for processes of this node
+    data remote; ///< and for those of others
+};
+
+/// One namespace. Stays where it is while it is registered.
+class namespace_record {
+public:
+    explicit namespace_record(job what) : job_(std::move(what)), processes_(job_.size) {}
+
+    const job& description() const noexcept { return job_; }
+    /// No rank above the job's size.
+    process_record* process(wire::rank_type rank)
+    {
+        return rank < processes_.size() ? &processes_[rank] : nullptr;
+    }
+    std::vector<process_record>& processes() noexcept { return processes_; }
+
+private:
+    job job_;
+    std::vector<process_record> processes_;
+};
+
+/// The namespaces of one server. Look-ups are by hash. Use it from the server's executor.
+class registry {
+public:
+    registry() = default;
+    registry(std::initializer_list<job> jobs)
+    {
+        for (const auto& each : jobs)
+            add(each);
+    }
+
+    /// Registers a job. Throws std::invalid_argument if its name is taken or cannot be one.
+    namespace_record& add(job what)
+    {
+        if (what.nspace.empty() || what.nspace.size() > wire::max_nspace_length ||
+            what.nspace.find_first_of(std::string_view(".;\0", 3)) != std::string::npos)
+            throw std::invalid_argument("pmixio::registry: not usable as a namespace: \"" + what.nspace +
+                                        '"');
+        if (what.size >= wire::rank::first_reserved)
+            throw std::invalid_argument("pmixio::registry: more ranks than the protocol can number");
+        if (find(what.nspace))
+            throw std::invalid_argument("pmixio::registry: namespace registered twice: \"" + what.nspace +
+                                        '"');
+        auto record = std::make_unique<namespace_record>(std::move(what));
+        const auto at = namespaces_.emplace(record->description().nspace, std::move(record)).first;
+        return *at->second;
+    }
+
+    /// Forgets a namespace and all data of its processes. False if it is not registered. While its processes may be
+    /// connected, use server::remove_namespace().
+    bool remove(std::string_view nspace)
+    {
+        const auto at = namespaces_.find(nspace);
+        return at != namespaces_.end() && (namespaces_.erase(at), true);
+    }
+
+    namespace_record* find(std::string_view nspace)
+    {
+        const auto at = namespaces_.find(nspace);
+        return at == namespaces_.end() ? nullptr : at->second.get();
+    }
+    process_record* find(const wire::proc& id)
+    {
+        auto* nspace = find(id.nspace);
+        return nspace ? nspace->process(id.rank) : nullptr;
+    }
+
+    /// Makes a registry a process_directory.
+    result<registration> find_process(std::string_view nspace, wire::rank_type rank) const
+    {
+        const auto at = namespaces_.find(nspace);
+        if (at == namespaces_.end())
+            return fault::unknown_namespace;
+        const auto& job = at->second->description();
+        if (rank >= job.size)
+            return fault::unknown_rank;
+        return registration{job.uid, job.gid};
+    }
+
+private:
+    struct hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view text) const noexcept
+        {
+            return std::hash<std::string_view>{}(text);
+        }
+    };
+    std::unordered_map<std::string, std::unique_ptr<namespace_record>, hash, std::equal_to<>> namespaces_;
+};
+
+static_assert(process_directory<registry>);
+
+} // namespace pmixio

@@ -1,0 +1,36 @@
+// What a host may know and decide: functions of the host object that a server finds at compile time. Each is optional.
+#pragma once
+
+#include <pmixio/detail/asio.hpp>
+#include <pmixio/handshake/identity.hpp>
+#include <pmixio/host/requester.hpp>
+#include <pmixio/message/process.hpp>
+
+#include <concepts>
+
+namespace pmixio {
+
+/// A host with nothing to say.
+struct no_host {};
+
+/// `void connected(const identity&)`: a peer was admitted and answered.
+template <class Host>
+concept wants_connected = requires(Host& host, const identity& who) { host.connected(who); };
+
+/// `void finalized(const requester&)`: a process said that it is done; its connection is about to end.
+template <class Host>
+concept wants_finalized = requires(Host& host, const requester& who) { host.finalized(who); };
+
+/// `void lost(const requester&)`: a process's last connection ended, and it had not finalized. The process may still be
+/// running: only its exit tells.
+template <class Host>
+concept wants_lost = requires(Host& host, const requester& who) { host.lost(who); };
+
+/// `asio::awaitable<wire::status> abort(requester, message::abort)`: a process wants processes killed. It is answered when
+/// the coroutine returns, and waits for that: return first, kill then. Without it: NOT_SUPPORTED.
+template <class Host>
+concept handles_abort = requires(Host& host, requester from, message::abort request) {
+    { host.abort(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
+};
+
+} // namespace pmixio

@@ -1,0 +1,139 @@
+#include <pmixio/host/job_data.hpp>
+#include <pmixio/session/responder.hpp>
+
+#include "support/peers.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace pmixio;
+using wire::data_type;
+using wire::value;
+
+const job three{"a", 3, 1000, 1000, "node7", 5, {{"site.key", value::string("x")}}};
+const wire::proc server{"server", 9};
+
+const value& at(const std::vector<wire::kval>& data, std::string_view key)
+{
+    for (const auto& each : data)
+        if (each.key == key)
+            return each.content;
+    FAIL("no key ", std::string(key));
+    throw 0;
+}
+
+template <class Encoding>
+void check_round_trip(wire::buffer_kind kind)
+{
+    const wire::agreement with{kind, {}};
+    const auto data = make_job_data(three, server);
+    const auto frame = make_frame<Encoding>(101, data, with);
+    REQUIRE(frame);
+    const auto back = test::payload<message::job_data, Encoding>(test::bytes(frame->begin(), frame->end()), with);
+    CHECK(back.nspace == "a");
+    REQUIRE(back.entries.size() == data.entries.size());
+    for (std::size_t i = 0; i != data.entries.size(); ++i) {
+        CHECK(back.entries[i].job.key == data.entries[i].job.key);
+        CHECK(back.entries[i].rank == data.entries[i].rank);
+        CHECK(back.entries[i].process == data.entries[i].process);
+        CHECK(back.entries[i].job.content == data.entries[i].job.content);
+    }
+}
+
+} // namespace
+
+TEST_CASE("keys of the job have the types that clients check")
+{
+    const auto data = job_level_data(three, server);
+    CHECK(at(data, "pmix.job.size") == value::uint32(3));
+    CHECK(at(data, "pmix.max.size") == value::uint32(3));
+    CHECK(at(data, "pmix.job.napps") == value::uint32(1));
+    CHECK(at(data, "pmix.num.nodes") == value::uint32(1));
+    CHECK(at(data, "pmix.nlist") == value::string("node7"));
+    CHECK(at(data, "pmix.jobid") == value::string("a"));
+    CHECK(at(data, "pmix.offset") == value::uint32(0));
+    CHECK(at(data, "pmix.srv.nspace") == value::string("server"));
+    CHECK(at(data, "pmix.srv.rank") == value::uint32(9));
+}
+
+TEST_CASE("keys of node and session are there bare, for releases 2.x")
+{
+    const auto data = job_level_data(three, server);
+    CHECK(at(data, "pmix.session.id") == value::uint32(5));
+    CHECK(at(data, "pmix.univ.size") == value::uint32(3));
+    CHECK(at(data, "pmix.hname") == value::string("node7"));
+    CHECK(at(data, "pmix.nodeid") == value::uint32(0));
+    CHECK(at(data, "pmix.node.size") == value::uint32(3));
+    CHECK(at(data, "pmix.local.size") == value::uint32(3));
+    CHECK(at(data, "pmix.lpeers") == value::string("0,1,2"));
+    CHECK(at(data, "pmix.lldr") == value::rank(0));
+}
+
+TEST_CASE("keys of node, application and session are there in arrays, for later releases")
+{
+    const auto data = job_level_data(three, server);
+    const std::vector<wire::info> session{{"pmix.session.id", 0, value::uint32(5)},
+                                          {"pmix.univ.size", 0, value::uint32(3)}};
+    CHECK(at(data, "pmix.ssn.arr") == value::infos(session));
+    const std::vector<wire::info> node{
+        {"pmix.hname", 0, value::string("node7")},   {"pmix.nodeid", 0, value::uint32(0)},
+        {"pmix.node.size", 0, value::uint32(3)},     {"pmix.local.size", 0, value::uint32(3)},
+        {"pmix.lpeers", 0, value::string("0,1,2")}, {"pmix.lldr", 0, value::rank(0)}};
+    CHECK(at(data, "pmix.node.arr") == value::infos(node));
+    const std::vector<wire::info> app{
+        {"pmix.appnum", 0, value::uint32(0)}, {"pmix.app.size", 0, value::uint32(3)}, {"pmix.aldr", 0, value::rank(0)}};
+    CHECK(at(data, "pmix.app.arr") == value::infos(app));
+}
+
+TEST_CASE("the host's own keys come last")
+{
+    CHECK(job_level_data(three, server).back() == wire::kval{"site.key", value::string("x")});
+}
+
+TEST_CASE("keys of a rank have the types that clients check")
+{
+    const auto data = process_level_data(three, 2);
+    CHECK(at(data, "pmix.lrank") == value::uint16(2));
+    CHECK(at(data, "pmix.nrank") == value::uint16(2));
+    CHECK(at(data, "pmix.grank") == value::rank(2));
+    CHECK(at(data, "pmix.apprank") == value::rank(2));
+    CHECK(at(data, "pmix.appnum") == value::uint32(0));
+    CHECK(at(data, "pmix.nodeid") == value::uint32(0));
+    CHECK(at(data, "pmix.hname") == value::string("node7"));
+}
+
+TEST_CASE("job data is all of the job, then one blob per rank")
+{
+    const auto data = make_job_data(three, server);
+    CHECK(data.nspace == "a");
+    const auto job_keys = job_level_data(three, server).size();
+    REQUIRE(data.entries.size() == job_keys + 3);
+    for (std::uint32_t rank = 0; rank != 3; ++rank) {
+        const auto& entry = data.entries[job_keys + rank];
+        CHECK(entry.job.key == "pmix.pblob");
+        CHECK(entry.rank == rank);
+        CHECK(entry.process == process_level_data(three, rank));
+    }
+}
+
+TEST_CASE("job data can be read again in every encoding and buffer kind")
+{
+    for (const auto kind : {wire::buffer_kind::non_described, wire::buffer_kind::fully_described}) {
+        check_round_trip<wire::v21>(kind);
+        check_round_trip<wire::v3>(kind);
+        check_round_trip<wire::v4>(kind);
+        check_round_trip<wire::v41>(kind);
+        check_round_trip<wire::v61>(kind);
+    }
+}
+
+TEST_CASE("a job without processes has data, and no blobs")
+{
+    const job none{"a", 0, 0, 0};
+    CHECK(make_job_data(none, server).entries.size() == job_level_data(none, server).size());
+    CHECK(at(job_level_data(none, server), "pmix.lpeers") == value::string(""));
+}
