@@ -1,0 +1,57 @@
+// A security policy of a host's own: a token that the launcher hands to each of its processes.
+#include <pmixio/server.hpp>
+
+#include <fmt/core.h>
+
+#include <unistd.h>
+
+#include <string>
+
+/// Admits whoever shows the token. Peers name the module "token" and send the text, with its NUL, as their credential.
+struct token_security {
+    static constexpr std::string_view name = "token";
+    static constexpr bool asks_kernel = false;
+
+    pmixio::result<pmixio::security::proof> validate(const pmixio::security::evidence& e) const
+    {
+        pmixio::wire::cursor in(e.credential);
+        const auto shown = in.terminated();
+        if (!in.ok() || !in.at_end())
+            return pmixio::fault::bad_credential;
+        // Every byte is looked at, so that the time tells nothing about where they differ.
+        bool same = shown.size() == expected.size();
+        for (std::size_t i = 0; i != shown.size(); ++i)
+            same &= shown[i] == expected[i % expected.size()];
+        if (!same)
+            return pmixio::fault::wrong_user;
+        return pmixio::security::proof{e.uid, e.gid};
+    }
+
+    std::string expected = "unset";
+};
+
+struct site : pmixio::defaults {
+    using security = pmixio::securities<token_security, pmixio::security::native>; // the token is preferred
+};
+
+int main()
+{
+    asio::io_context io;
+    pmixio::registry jobs{{"job1", 1, ::getuid(), ::getgid()}};
+    pmixio::server_settings<site> settings;
+    std::get<token_security>(settings.policies).expected = "correct horse battery staple";
+    pmixio::server<site> server(io.get_executor(), jobs, settings);
+
+    const std::string good("correct horse battery staple", 29), bad("incorrect", 10);
+    for (const auto& credential : {good, bad}) {
+        pmixio::hello said;
+        said.security = "token";
+        said.credential = std::as_bytes(std::span(credential));
+        said.encoding = "v41";
+        said.nspace = "job1";
+        said.rank = 0;
+        const auto claim = server.resolve(std::move(said));
+        const auto proven = server.validate(pmixio::socket(asio::ip::tcp::socket(io), {}, {}), claim.value());
+        fmt::print("{}: {}\n", credential.c_str(), proven ? "admitted" : proven.error().message());
+    }
+}

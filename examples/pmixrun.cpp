@@ -1,0 +1,549 @@
+// pmixrun: launches the processes of one job on this node and is their PMIx server.
+#include <pmixio/server.hpp>
+
+#include <fmt/core.h>
+#include <fmt/format.h>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using namespace std::literals;
+
+/// Counts everything; says what a user should know of.
+struct watcher : pmixio::counters {
+    using counters::on;
+    void on(const pmixio::event::refused& e)
+    {
+        counters::on(e);
+        fmt::print(stderr, "pmixrun: refused a connection as {}.{}: {}\n", e.nspace, e.rank, e.why.message());
+    }
+    void on(const pmixio::event::malformed& e)
+    {
+        counters::on(e);
+        fmt::print(stderr, "pmixrun: malformed request of {}.{}: {}\n", e.nspace, e.rank, e.why.message());
+    }
+    void on(const pmixio::event::accept_paused& e)
+    {
+        fmt::print(stderr, "pmixrun: no connections for the moment: {}\n", e.why.message());
+    }
+};
+
+struct site : pmixio::defaults {
+    using security = pmixio::securities<pmixio::security::native, pmixio::security::none>;
+    using observer = watcher;
+};
+
+constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...]
+  -n, --np N                 number of ranks (1)
+      --nspace NAME          name of the job (pmixrun-PID)
+      --security LIST        security modules offered, preferred first: native, none (native)
+      --encodings LIST       encodings offered: v61, v51, v41, v4, v3, v21 (v41,v4,v3,v21)
+      --tag-output           put [NAME,RANK]<stdout>: in front of every line
+      --timeout SECONDS      end the job after this time, with exit status 124
+      --tmpdir DIR           where the job's temporary directory is made ($TMPDIR, or /tmp)
+      --handshake-timeout S  time a connection has to identify itself (5)
+      --max-pending N        connections that may be in their handshake at once (1024)
+      --serve                launch nothing: print READY URI, serve the ranks until SIGTERM or SIGINT
+      --stats FILE           write counters as JSON at exit
+  -h, --help    --version
+Exit status: 0 if all ranks exit with 0; else that of the first that failed (128+N if killed by signal N);
+124 on --timeout; 2 for bad usage; 126 or 127 if PROGRAM cannot be started.
+)"sv;
+
+struct options {
+    std::uint32_t ranks = 1;
+    std::string nspace = "pmixrun-" + std::to_string(::getpid());
+    std::string tmpdir, stats;
+    std::optional<std::chrono::milliseconds> timeout;
+    bool tag_output = false, serve = false;
+    std::vector<std::string> program;
+    pmixio::server_settings<site> settings;
+};
+
+/// What is wrong with the command line.
+struct bad_usage {
+    std::string text;
+};
+
+template <class T>
+T number(std::string_view option, std::string_view text, T least, T most)
+{
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
+        throw bad_usage{fmt::format("{} takes a number from {} to {}, not '{}'", option, least, most, text)};
+    return value;
+}
+
+std::chrono::milliseconds seconds(std::string_view option, std::string_view text)
+{
+    return std::chrono::milliseconds(
+        static_cast<std::int64_t>(1000 * number<double>(option, text, 0.001, 1e8)));
+}
+
+/// The options, or nothing if they asked for text that has been printed.
+std::optional<options> parse(std::vector<std::string> args)
+{
+    options o;
+    o.settings.offered.securities = site::security::those_in("native");
+
+    for (std::size_t i = 0; i != args.size(); ++i) {
+        auto name = args[i];
+        std::optional<std::string> attached;
+        if (const auto equals = name.find('='); name.starts_with("--") && equals != std::string::npos) {
+            attached = name.substr(equals + 1);
+            name.resize(equals);
+        }
+        const auto value = [&]() -> std::string {
+            if (attached)
+                return *attached;
+            if (i + 1 == args.size())
+                throw bad_usage{name + " needs a value"};
+            return args[++i];
+        };
+        const auto subset = [&]<class List>(std::type_identity<List>) {
+            const auto list = value();
+            const auto chosen = List::subset(list);
+            if (!chosen)
+                throw bad_usage{
+                    fmt::format("{}: '{}' is not a list of: {}", name, list, fmt::join(List::names, ", "))};
+            return *chosen;
+        };
+
+        if (name == "-n" || name == "--np")
+            o.ranks = number<std::uint32_t>(name, value(), 1, 65'536);
+        else if (name == "--nspace")
+            o.nspace = value();
+        else if (name == "--security")
+            o.settings.offered.securities = subset(std::type_identity<site::security>{});
+        else if (name == "--encodings")
+            o.settings.advertised = subset(std::type_identity<site::buffer_ops>{});
+        else if (name == "--tag-output")
+            o.tag_output = true;
+        else if (name == "--timeout")
+            o.timeout = seconds(name, value());
+        else if (name == "--tmpdir")
+            o.tmpdir = value();
+        else if (name == "--handshake-timeout")
+            o.settings.limits.handshake = seconds(name, value());
+        else if (name == "--max-pending")
+            o.settings.limits.pending_handshakes = number<std::size_t>(name, value(), 1, 1'000'000);
+        else if (name == "--serve")
+            o.serve = true;
+        else if (name == "--stats")
+            o.stats = value();
+        else if (name == "-h" || name == "--help")
+            return fmt::print("{}", usage), std::nullopt;
+        else if (name == "--version")
+            return fmt::print("pmixrun (pmixio) 0.1.0\n"), std::nullopt;
+        else if (name.starts_with('-') && name != "--")
+            throw bad_usage{"unknown option " + name};
+        else {
+            o.program.assign(args.begin() + static_cast<std::ptrdiff_t>(i + (name == "--")), args.end());
+            break;
+        }
+    }
+    if (o.serve != o.program.empty())
+        throw bad_usage{o.serve ? "--serve launches nothing: no PROGRAM, please" : "which PROGRAM?"};
+    return o;
+}
+
+/// A directory for the job's files, removed with all that is in it.
+class job_directory {
+public:
+    explicit job_directory(std::string parent)
+    {
+        if (parent.empty()) {
+            const char* set = std::getenv("TMPDIR");
+            parent = set && *set ? set : "/tmp";
+        }
+        path_ = parent + "/pmixrun-XXXXXX";
+        if (!::mkdtemp(path_.data()))
+            throw std::system_error(errno, std::system_category(),
+                                    "pmixrun: no temporary directory in " + parent);
+    }
+    job_directory(const job_directory&) = delete;
+    ~job_directory()
+    {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    const std::string& path() const noexcept { return path_; }
+
+private:
+    std::string path_;
+};
+
+struct pipe_ends {
+    int read = -1, write = -1;
+};
+
+pipe_ends open_pipe()
+{
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        throw std::system_error(errno, std::system_category(), "pmixrun: pipe");
+    return {ends[0], ends[1]};
+}
+
+/// The job: its processes, and what the server asks of its host.
+class launcher {
+public:
+    launcher(asio::io_context& io, options o)
+        : io_(io), options_(std::move(o)), directory_(options_.tmpdir), listener_(io, pmixio::loopback()),
+          children_changed_(io, SIGCHLD), asked_to_stop_(io, SIGTERM, SIGINT), over_(io), grace_(io)
+    {
+        char host[256] = "localhost";
+        ::gethostname(host, sizeof host - 1);
+        pmixio::job job{options_.nspace, options_.ranks, ::getuid(), ::getgid(), host};
+        job.infos = {{"pmix.tmpdir", pmixio::wire::value::string(directory_.path())},
+                     {"pmix.nsdir", pmixio::wire::value::string(directory_.path())},
+                     {"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)}};
+        jobs_.add(std::move(job));
+        hostname_ = host;
+        server_.emplace(io.get_executor(), jobs_, *this, options_.settings);
+    }
+
+    int run()
+    {
+        const auto offers_native = options_.settings.offered.securities[0];
+        if (const auto known = server_->kernel_identity(); offers_native && !known)
+            fmt::print(stderr,
+                       "pmixrun: {}: the kernel cannot be asked who connects; no client will be admitted\n",
+                       known.error().message());
+        asio::co_spawn(io_, serve(), pmixio::rethrow);
+        asio::co_spawn(io_, stop_when_asked(), pmixio::rethrow);
+        if (options_.timeout)
+            asio::co_spawn(io_, end_after(*options_.timeout), pmixio::rethrow);
+        if (options_.serve) {
+            fmt::print("READY {}\n", pmixio::server_uri(server_->name(), listener_.local_endpoint()));
+            std::fflush(stdout);
+        } else {
+            asio::co_spawn(io_, reap(), pmixio::rethrow);
+            start_all();
+        }
+        io_.run();
+        printers_.join();
+        write_stats();
+        return status_.value_or(0);
+    }
+
+    // what the server tells and asks
+
+    void finalized(const pmixio::requester& from) { set(from.who.rank, &child::finalized); }
+    void connected(const pmixio::identity& who) { set(who.who().rank, &child::connected); }
+
+    asio::awaitable<pmixio::wire::status> abort(pmixio::requester from, pmixio::message::abort request)
+    {
+        const auto code = static_cast<int>(request.code) & 0xff;
+        fail(code ? code : 1, fmt::format("rank {} called abort with status {}: {}", from.who.rank,
+                                          static_cast<int>(request.code), request.text.value_or("")));
+        co_return pmixio::wire::status::success; // the processes are killed after this answer has left
+    }
+
+private:
+    struct child {
+        pid_t pid = -1;
+        bool own_group = false, connected = false, finalized = false;
+    };
+
+    void set(pmixio::wire::rank_type rank, bool child::* flag)
+    {
+        if (rank < children_.size())
+            children_[rank].*flag = true;
+    }
+
+    asio::awaitable<void> serve() { co_await server_->serve(listener_); }
+
+    // starting
+
+    void start_all()
+    {
+        children_.resize(options_.ranks);
+        for (std::uint32_t rank = 0; rank != options_.ranks && !status_; ++rank)
+            start(rank);
+    }
+
+    void start(std::uint32_t rank)
+    {
+        std::vector<std::string> variables;
+        for (char** each = environ; *each; ++each)
+            if (!pmixio::is_foreign_variable(*each))
+                variables.emplace_back(*each);
+        auto ours =
+            server_->environment_for({options_.nspace, rank}, listener_, hostname_, directory_.path());
+        for (auto&& each : pmixio::open_mpi_4_environment())
+            ours.push_back(std::move(each));
+        for (const auto& [name, value] : ours)
+            variables.push_back(name + '=' + value);
+        const auto pointers = [](std::vector<std::string>& texts) {
+            std::vector<char*> list;
+            for (auto& each : texts)
+                list.push_back(each.data());
+            list.push_back(nullptr);
+            return list;
+        };
+        const auto argv = pointers(options_.program), envp = pointers(variables);
+
+        const auto out = open_pipe(), err = open_pipe(), failure = open_pipe();
+        const bool own_group =
+            rank != 0 || !::isatty(STDIN_FILENO); // who reads a terminal must be in its foreground
+        const pid_t parent = ::getpid(), pid = ::fork();
+        if (pid == 0) {
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (::getppid() != parent)
+                ::_exit(1);
+            if (own_group)
+                ::setpgid(0, 0);
+            if (rank != 0)
+                ::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+            ::dup2(out.write, STDOUT_FILENO);
+            ::dup2(err.write, STDERR_FILENO);
+            ::sigset_t none;
+            ::sigemptyset(&none);
+            ::sigprocmask(SIG_SETMASK, &none, nullptr);
+            ::execvpe(argv[0], argv.data(), envp.data());
+            const int error = errno;
+            ::_exit(::write(failure.write, &error, sizeof error) == sizeof error ? 127 : 126);
+        }
+        const int fork_error = errno;
+        ::close(out.write), ::close(err.write), ::close(failure.write);
+        int error = pid < 0 ? fork_error : 0;
+        if (pid > 0 && ::read(failure.read, &error, sizeof error) != sizeof error)
+            error = 0;
+        ::close(failure.read);
+        children_[rank].own_group = own_group;
+        children_[rank].pid = pid;
+        running_ += pid > 0;
+        asio::co_spawn(io_, forward(rank, out.read, STDOUT_FILENO), pmixio::rethrow);
+        asio::co_spawn(io_, forward(rank, err.read, STDERR_FILENO), pmixio::rethrow);
+        if (error != 0)
+            fail(error == ENOENT ? 127 : 126,
+                 fmt::format("cannot start {}: {}", options_.program[0], std::strerror(error)));
+        if (pid < 0)
+            end_if_all_done();
+    }
+
+    // output
+
+    /// Copies whole lines, and at the end what is left. Writing may block: that is left to another thread.
+    asio::awaitable<void> forward(std::uint32_t rank, int from, int to)
+    {
+        asio::posix::stream_descriptor pipe(io_, from);
+        const auto tag = options_.tag_output ? fmt::format("[{},{}]<{}>: ", options_.nspace, rank,
+                                                           to == STDOUT_FILENO ? "stdout" : "stderr")
+                                             : std::string();
+        std::string text;
+        std::error_code ended;
+        while (!ended) {
+            char piece[16 * 1024];
+            const auto n = co_await pipe.async_read_some(asio::buffer(piece),
+                                                         asio::redirect_error(asio::use_awaitable, ended));
+            text.append(piece, n);
+            constexpr std::size_t longest_line = 1 << 20;
+            auto complete = text.rfind('\n') + 1;
+            if ((ended && !text.empty()) || (complete == 0 && text.size() > longest_line))
+                complete = text.size();
+            if (complete == 0)
+                continue;
+            auto lines = tagged(text.substr(0, complete), tag);
+            text.erase(0, complete);
+            co_await asio::post(printers_, asio::use_awaitable);
+            for (std::string_view rest = lines; !rest.empty();) {
+                const auto written = ::write(to, rest.data(), rest.size());
+                if (written < 0 && errno != EINTR)
+                    break; // nobody reads us any more
+                rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+            }
+            co_await asio::post(io_, asio::use_awaitable);
+        }
+    }
+
+    static std::string tagged(std::string lines, const std::string& tag)
+    {
+        if (tag.empty())
+            return lines;
+        std::string result;
+        for (std::string_view rest = lines; !rest.empty();) {
+            const auto line =
+                rest.substr(0, rest.find('\n') == rest.npos ? rest.size() : rest.find('\n') + 1);
+            (result += tag) += line;
+            rest.remove_prefix(line.size());
+        }
+        if (!result.ends_with('\n'))
+            result += '\n';
+        return result;
+    }
+
+    // ending
+
+    asio::awaitable<void> reap()
+    {
+        while (running_ != 0) {
+            std::error_code failed;
+            co_await children_changed_.async_wait(asio::redirect_error(asio::use_awaitable, failed));
+            for (std::uint32_t rank = 0; rank != children_.size(); ++rank) {
+                int how = 0;
+                if (children_[rank].pid > 0 &&
+                    ::waitpid(children_[rank].pid, &how, WNOHANG) == children_[rank].pid)
+                    exited(rank, how);
+            }
+        }
+    }
+
+    void exited(std::uint32_t rank, int how)
+    {
+        auto& gone = children_[rank];
+        gone.pid = -1;
+        --running_;
+        if (WIFSIGNALED(how))
+            fail(128 + WTERMSIG(how), fmt::format("rank {} was killed by signal {} ({})", rank, WTERMSIG(how),
+                                                  ::strsignal(WTERMSIG(how))));
+        else if (WEXITSTATUS(how) != 0)
+            fail(WEXITSTATUS(how), fmt::format("rank {} exited with status {}", rank, WEXITSTATUS(how)));
+        else if (gone.connected && !gone.finalized)
+            fail(1, fmt::format("rank {} exited without finalizing", rank));
+        server_->process_exited({options_.nspace, rank});
+        end_if_all_done();
+    }
+
+    /// The first failure decides the exit status and ends the job; what it causes is not reported.
+    void fail(int status, const std::string& why)
+    {
+        if (status_)
+            return;
+        status_ = status;
+        fmt::print(stderr, "pmixrun: {}\n", why);
+        asio::post(io_, [this] { kill_all(SIGTERM); });
+        grace_.expires_after(2s);
+        grace_.async_wait([this](std::error_code cancelled) {
+            if (!cancelled)
+                kill_all(SIGKILL);
+        });
+    }
+
+    void kill_all(int signal)
+    {
+        for (const auto& each : children_)
+            if (each.pid > 0)
+                ::kill(each.own_group ? -each.pid : each.pid, signal);
+    }
+
+    void end_if_all_done()
+    {
+        if (running_ == 0)
+            asio::co_spawn(io_, wind_up(), pmixio::rethrow);
+    }
+
+    /// Stops listening, gives sessions time to end, and lets the context run dry.
+    asio::awaitable<void> wind_up()
+    {
+        listener_.close();
+        children_changed_.cancel();
+        asked_to_stop_.cancel();
+        over_.cancel();
+        grace_.cancel();
+        co_await server_->drain(options_.serve ? options_.settings.limits.drain : 1s);
+        server_->stop();
+    }
+
+    asio::awaitable<void> stop_when_asked()
+    {
+        std::error_code cancelled;
+        const int signal =
+            co_await asked_to_stop_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+        if (cancelled)
+            co_return;
+        if (options_.serve)
+            co_return co_await wind_up();
+        fail(128 + signal, fmt::format("stopped by signal {}", signal));
+    }
+
+    asio::awaitable<void> end_after(std::chrono::milliseconds limit)
+    {
+        over_.expires_after(limit);
+        std::error_code cancelled;
+        co_await over_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+        if (cancelled)
+            co_return;
+        if (options_.serve)
+            co_return status_ = 124, co_await wind_up();
+        fail(124, "the job's time is over");
+    }
+
+    void write_stats()
+    {
+        if (options_.stats.empty())
+            return;
+        const auto& c = server_->observer();
+        std::string reasons;
+        for (const auto& [reason, count] : c.refused_by_reason)
+            reasons += fmt::format("{}\"{}\": {}", reasons.empty() ? "" : ", ", reason, count);
+        std::FILE* file = std::fopen(options_.stats.c_str(), "we");
+        if (!file)
+            return fmt::print(stderr, "pmixrun: cannot write {}: {}\n", options_.stats, std::strerror(errno));
+        fmt::print(file,
+                   "{{\"accepted\": {}, \"admitted\": {}, \"refused\": {}, \"refused_by_reason\": {{{}}}, "
+                   "\"timed_out\": {}, "
+                   "\"malformed\": {}, \"closed\": {}, \"messages_received\": {}, \"messages_sent\": {}, "
+                   "\"bytes_received\": {}, \"bytes_sent\": {}, \"peak_sessions\": {}}}\n",
+                   c.accepted, c.admitted, c.refused, reasons, c.timed_out, c.malformed, c.closed,
+                   c.messages_received, c.messages_sent, c.bytes_received, c.bytes_sent, c.peak_sessions);
+        std::fclose(file);
+    }
+
+    asio::io_context& io_;
+    options options_;
+    job_directory directory_;
+    std::string hostname_;
+    pmixio::registry jobs_;
+    std::optional<pmixio::server<site, launcher>> server_;
+    pmixio::listener listener_;
+    asio::signal_set children_changed_, asked_to_stop_;
+    asio::steady_timer over_, grace_;
+    asio::thread_pool printers_{1};
+    std::vector<child> children_;
+    std::size_t running_ = 0;
+    std::optional<int> status_;
+};
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    try {
+        auto chosen = parse({argv + 1, argv + argc});
+        if (!chosen)
+            return 0;
+        asio::io_context io(1);
+        return launcher(io, *std::move(chosen)).run();
+    } catch (const bad_usage& bad) {
+        fmt::print(stderr, "pmixrun: {} (see pmixrun --help)\n", bad.text);
+        return 2;
+    } catch (const std::invalid_argument& bad) {
+        fmt::print(stderr, "pmixrun: {}\n", bad.what());
+        return 2;
+    } catch (const std::system_error& failed) {
+        fmt::print(stderr, "pmixrun: {}\n", failed.what());
+        return 1;
+    }
+}

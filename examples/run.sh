@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# examples/run.sh [RANKS]: installs what is missing (Debian 12), builds a release, and runs an Open MPI program under pmixrun:
+# no mpirun, no libpmix server.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ranks=${1:-4}
+
+missing=()
+for package in g++ meson ninja-build pkg-config python3 libasio-dev libfmt-dev openmpi-bin libopenmpi-dev; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        root=(sudo -n)
+        sudo -n true 2>/dev/null || { echo "not root, no sudo; please install: ${missing[*]}"; exit 1; }
+    fi
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"
+fi
+
+build=build/release
+[ -f $build/build.ninja ] || meson setup $build --buildtype=release -Db_ndebug=true >/dev/null
+ninja -C $build examples/pmixrun
+mpicc -O2 -o $build/mpi_hello tests/conformance/mpi/hello.c
+
+echo "+ pmixrun -n $ranks --tag-output mpi_hello"
+$build/examples/pmixrun -n "$ranks" --tag-output --stats $build/stats.json $build/mpi_hello
+echo "The server's counters: $(cat $build/stats.json)"

@@ -1,0 +1,94 @@
+"""examples.py WHAT ROOT EXAMPLES-DIR PROGRAMS-DIR: checks that the examples do what the README says."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+what, root, examples, programs = sys.argv[1], *map(pathlib.Path, sys.argv[2:])
+
+
+def run(*command, status=0, **options):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL,
+                          **options)
+    assert done.returncode == status, f"{command}: status {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
+    return done
+
+
+def lines_of(name):
+    return (root / "examples" / name).read_text().splitlines()
+
+
+def host_server():
+    """The README shows it as it is; it is short; four real clients run under it."""
+    text = "\n".join(line for line in lines_of("host_server.cpp"))
+    shown = re.search(r"```cpp\n(.*?)```", (root / "README.md").read_text(), re.S)[1]
+    assert shown.strip() in text, "the README's example is not the one in examples/"
+    assert len(lines_of("host_server.cpp")) <= 60
+    client = programs / "scale"
+    if not client.exists():
+        sys.exit(77)
+    server = subprocess.Popen([examples / "host_server"], stdout=subprocess.PIPE, text=True)
+    try:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMIX_", "OMPI_"))}
+        while "PMIX_SERVER_URI21" not in environment:
+            name, value = re.fullmatch(r"export (\w+)='(.*)'\n", server.stdout.readline()).groups()
+            environment[name] = value
+        clients = [subprocess.Popen([client], env=environment | {"PMIX_RANK": str(rank)}, stdout=subprocess.DEVNULL)
+                   for rank in range(4)]
+        assert [c.wait(timeout=60) for c in clients] == [0] * 4
+    finally:
+        server.terminate()
+        said, _ = server.communicate(timeout=30)
+    # Its output to a pipe is buffered and lost when it is ended; that the clients ran is the proof.
+    assert said.count("is peer") in (0, 4), said
+
+
+def custom_security():
+    assert len(lines_of("custom_security.cpp")) < 60
+    assert run(examples / "custom_security").stdout == "correct horse battery staple: admitted\nincorrect: wrong_user\n"
+
+
+def pmixrun():
+    """The command line: usage, exit statuses, output, the environment of ranks."""
+    launch = examples / "pmixrun"
+    assert run(launch, "--version").stdout.startswith("pmixrun (pmixio) ")
+    assert "usage: pmixrun" in run(launch, "--help").stdout
+    for bad in ([], ["-n"], ["-n", "0", "true"], ["-n", "x", "true"], ["--nonsense", "true"], ["--security", "bogus", "true"],
+                ["--encodings", "v21,v99", "true"], ["--encodings", "", "true"], ["--serve", "true"], ["--timeout", "0", "true"],
+                ["--nspace", "a.b", "true"], ["--nspace", "", "true"]):
+        said = run(launch, *bad, status=2).stderr
+        assert said.startswith("pmixrun: ") and said.count("\n") == 1, said
+
+    run(launch, "true")
+    run(launch, "-n", "3", "--", "sh", "-c", "exit 0")
+    run(launch, "-n", "3", "--", "sh", "-c", "exit $((PMIX_RANK == 1 ? 7 : 0))", status=7)
+    run(launch, "sh", "-c", "kill -TERM $$", status=143)
+    run(launch, "-n", "2", "--", "sh", "-c", "test $PMIX_RANK = 0 && exit 3; sleep 80", status=3)
+    run(launch, "-n", "2", "--timeout", "0.5", "sleep", "80", status=124)
+    run(launch, "-n", "2", "--", "sh", "-c", "trap '' TERM; test $PMIX_RANK = 0 && exit 3; sleep 80", status=3)
+    run(launch, "./no-such-program", status=127)
+    run(launch, "/dev/null", status=126)
+
+    out = run(launch, "-n", "3", "--tag-output", "--nspace", "job", "--", "sh", "-c", "echo one; printf two; echo err >&2")
+    assert sorted(out.stdout.splitlines()) == sorted(
+        f"[job,{rank}]<stdout>: {word}" for rank in range(3) for word in ("one", "two")), out.stdout
+    assert sorted(out.stderr.splitlines()) == [f"[job,{rank}]<stderr>: err" for rank in range(3)], out.stderr
+    long = "x" * 5000
+    lines = run(launch, "-n", "8", "--", "sh", "-c", f"for i in 1 2 3 4 5; do echo {long}; done").stdout.splitlines()
+    assert lines == [long] * 40, "lines were torn apart"
+
+    foreign = {"PMIX_RANK": "99", "PMIX_SERVER_URI2": "x", "OMPI_COMM_WORLD_SIZE": "5", "KEPT": "yes"}
+    seen = run(launch, "--encodings", "v21", "env", env=os.environ | foreign).stdout
+    assert "PMIX_RANK=0\n" in seen and "KEPT=yes\n" in seen and "PMIX_SERVER_URI21=pmixio.0;tcp4://127.0.0.1:" in seen
+    for absent in ("PMIX_SERVER_URI2=", "PMIX_SERVER_URI41=", "OMPI_COMM_WORLD_SIZE"):
+        assert absent not in seen, absent
+    fed = subprocess.run([launch, "-n", "2", "cat"], input="for rank 0\n", capture_output=True, text=True, timeout=60)
+    assert (fed.returncode, fed.stdout) == (0, "for rank 0\n"), fed
+    with tempfile.TemporaryDirectory() as directory:
+        run(launch, "--tmpdir", directory, "--", "sh", "-c", 'test -d "$PMIX_SERVER_TMPDIR"')
+        assert not os.listdir(directory), "files were left behind"
+
+
+{"host_server": host_server, "custom_security": custom_security, "pmixrun": pmixrun}[what]()
