@@ -119,9 +119,11 @@ private:
             return std::nullopt;
 
         message::get_reply reply;
-        if (request.nspace != from.who.nspace)
-            reply.sources.push_back(
-                {{request.nspace, wire::rank::wildcard}, job_level_data(nspace->description(), server_)});
+        if (request.nspace != from.who.nspace) {
+            auto& job = reply.sources.emplace_back();
+            job.id = {request.nspace, wire::rank::wildcard};
+            job.data = job_level_data(nspace->description(), server_);
+        }
 
         const auto has = [&](const auto& data) {
             return !request.key || std::any_of(data.begin(), data.end(),
@@ -135,7 +137,9 @@ private:
                                : process_level_data(nspace->description(), request.rank);
             if (!has(data))
                 return std::nullopt;
-            reply.sources.push_back({{request.nspace, request.rank}, std::move(data)});
+            auto& source = reply.sources.emplace_back();
+            source.id = {request.nspace, request.rank};
+            source.data = std::move(data);
             return reply;
         }
         if (request.rank == wire::rank::undefined) {
