@@ -1,18 +1,20 @@
-#include <pmixio/listen/listener.hpp>
-
 #include "support/bytes.hpp"
 #include "support/run.hpp"
 
-#include <doctest/doctest.h>
+#include <pmixio/listen/listener.hpp>
 
-#include <chrono>
-#include <optional>
-#include <stdexcept>
-#include <system_error>
-#include <vector>
+#include <doctest/doctest.h>
 
 #include <fcntl.h>
 #include <sys/resource.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
 
 namespace {
 
@@ -122,6 +124,24 @@ TEST_CASE_FIXTURE(fixture, "a port that is taken cannot be listened on")
     CHECK_THROWS_AS(listener(io, under_test.local_endpoint()), std::system_error);
 }
 
+TEST_CASE_FIXTURE(fixture, "a fixed port can be listened on again while old connections linger")
+{
+    const auto at = under_test.local_endpoint();
+    under_test.close();
+    for (int round = 0; round != 2; ++round) {
+        listener again(io, at);
+        asio::ip::tcp::socket peer(io);
+        peer.connect(at);
+        auto accepted = run(io, again.accept());
+        REQUIRE(accepted);
+        accepted->close(); // first, so that the lingering end is this one
+        char byte;
+        std::error_code ended;
+        peer.read_some(asio::buffer(&byte, 1), ended);
+        CHECK(ended == asio::error::eof);
+    }
+}
+
 TEST_CASE_FIXTURE(fixture, "an accept that is cancelled or closed is aborted")
 {
     task<result<pmixio::socket>> accepting(io, under_test.accept());
@@ -138,6 +158,143 @@ TEST_CASE_FIXTURE(fixture, "an accept that is cancelled or closed is aborted")
     under_test.close();
     CHECK(test::finish(io, again).error() == asio::error::operation_aborted);
     CHECK(run(io, under_test.accept()).error() == asio::error::operation_aborted);
+}
+
+namespace {
+
+/// Whether IPv6 can be used here at all.
+bool has_ipv6()
+{
+    asio::io_context io;
+    asio::ip::tcp::acceptor probe(io);
+    std::error_code failed;
+    probe.open(asio::ip::tcp::v6(), failed);
+    if (!failed)
+        probe.bind({asio::ip::address_v6::loopback(), 0}, failed);
+    return !failed;
+}
+
+const auto v4 = asio::ip::address(asio::ip::address_v4::loopback());
+const auto v6 = asio::ip::address(asio::ip::address_v6::loopback());
+
+/// Two neighbouring ports that are free, but for `under_test` on the first.
+struct neighbours {
+    asio::io_context io;
+    std::optional<listener> busy;
+    std::uint16_t first = 0, second = 0;
+
+    neighbours()
+    {
+        while (!second) {
+            busy.emplace(io, loopback());
+            first = busy->local_endpoint().port();
+            try {
+                listener after(io, {v4, static_cast<std::uint16_t>(first + 1)});
+                second = after.local_endpoint().port();
+            } catch (const std::system_error&) {
+            }
+        }
+    }
+    std::string range() const { return std::to_string(first) + '-' + std::to_string(second); }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(neighbours, "of a range of ports the first that is free is taken")
+{
+    listener next(io, v4, port_ranges::parse(range()));
+    CHECK(next.local_endpoint() == asio::ip::tcp::endpoint(v4, second));
+    asio::ip::tcp::socket peer(io);
+    peer.connect(next.local_endpoint());
+    CHECK(run(io, next.accept()));
+}
+
+TEST_CASE_FIXTURE(neighbours, "the ranges are tried in order")
+{
+    const auto text = std::to_string(second) + ',' + std::to_string(first);
+    CHECK(listener(io, v4, port_ranges::parse(text)).local_endpoint().port() == second);
+    busy->close();
+    CHECK(listener(io, v4, port_ranges::parse(range())).local_endpoint().port() == first);
+}
+
+TEST_CASE_FIXTURE(neighbours, "that no port of the ranges is free is said with the ranges")
+{
+    const listener other(io, {v4, second});
+    CHECK_THROWS_WITH_AS(listener(io, v4, port_ranges::parse(range())),
+                         doctest::Contains((range() + " is free on 127.0.0.1").c_str()), std::system_error);
+    try {
+        listener(io, v4, port_ranges::parse(range()));
+    } catch (const std::system_error& e) {
+        CHECK(e.code() == std::errc::address_in_use);
+    }
+    const auto port = listener(io, v4, port_ranges::parse(range() + ",0")).local_endpoint().port();
+    CHECK(port != 0);
+    CHECK((port != first && port != second));
+}
+
+TEST_CASE("another failure than a busy port ends the search")
+{
+    asio::io_context io;
+    const auto elsewhere = asio::ip::make_address("203.0.113.254"); // a network for documentation
+    CHECK_THROWS_WITH_AS(listener(io, elsewhere, port_ranges::parse("20000-20001")),
+                         doctest::Contains("203.0.113.254 port 20000"), std::system_error);
+}
+
+TEST_CASE("each enabled family has its listener, IPv4 first")
+{
+    asio::io_context io;
+    listener_config config;
+    {
+        const auto opened = open_listeners(io, config);
+        REQUIRE(opened.size() == 1);
+        CHECK(opened[0].local_endpoint().address() == v4);
+    }
+    if (!has_ipv6())
+        return;
+    config.interfaces.ipv6 = true;
+    const std::vector<local_address> locals{{"lo", 1, v6, 128, true, true}, {"lo", 1, v4, 8, true, true}};
+    auto opened = open_listeners(io, config, locals);
+    REQUIRE(opened.size() == 2);
+    CHECK(opened[0].local_endpoint().address() == v4);
+    CHECK(opened[1].local_endpoint().address() == v6);
+    for (auto& each : opened) {
+        asio::ip::tcp::socket peer(io);
+        peer.connect(each.local_endpoint());
+        const auto accepted = run(io, each.accept());
+        REQUIRE(accepted);
+        CHECK(accepted->local() == each.local_endpoint());
+        CHECK(accepted->remote() == peer.local_endpoint());
+    }
+}
+
+TEST_CASE("ports are those of the family, and both families can have the same")
+{
+    if (!has_ipv6())
+        return;
+    neighbours ports;
+    listener_config config;
+    config.interfaces.ipv6 = true;
+    config.ipv4_ports = port_ranges(ports.second);
+    config.ipv6_ports = port_ranges(ports.second);
+    const std::vector<local_address> locals{{"lo", 1, v4, 8, true, true}, {"lo", 1, v6, 128, true, true}};
+    const auto opened = open_listeners(ports.io, config, locals);
+    REQUIRE(opened.size() == 2);
+    CHECK(opened[0].local_endpoint() == asio::ip::tcp::endpoint(v4, ports.second));
+    CHECK(opened[1].local_endpoint() == asio::ip::tcp::endpoint(v6, ports.second));
+}
+
+TEST_CASE("where nothing can be listened on, nothing is")
+{
+    asio::io_context io;
+    listener_config config;
+    config.interfaces.remote_connections = true;
+    const std::vector<local_address> locals{{"lo", 1, v4, 8, true, true}};
+    try {
+        const auto opened = open_listeners(io, config, locals);
+        FAIL("opened");
+    } catch (const std::system_error& e) {
+        CHECK(e.code() == fault::no_interface);
+    }
 }
 
 // The sanitizers need descriptors themselves: there are some again as soon as the listener has noticed.
@@ -162,6 +319,28 @@ TEST_CASE_FIXTURE(fixture, "want of descriptors is said, survived, and said agai
     CHECK(why == std::errc::too_many_files_open);
 }
 
+TEST_CASE_FIXTURE(fixture, "several failures for want of descriptors are one shortage")
+{
+    int pauses = 0;
+    std::optional<no_descriptors> scarce;
+    const auto paused = [&](std::error_code) { scarce.reset(), ++pauses; };
+    task<result<pmixio::socket>> accepting(io, under_test.accept(1ms, paused));
+    io.poll();
+    auto peer = connect();
+    scarce.emplace();
+    test::run_until(io, [&] { return !scarce; });
+    for (int again = 0; again != 5; ++again) {
+        scarce.emplace();
+        const auto handlers = io.run_one_for(test::patience);
+        scarce.reset();
+        CHECK(handlers == 1);
+        CHECK(!accepting.done());
+    }
+    CHECK(pauses == 1);
+    CHECK(test::finish(io, accepting));
+    CHECK(pauses == 1);
+}
+
 TEST_CASE_FIXTURE(fixture, "closing ends an accept that pauses")
 {
     std::optional<no_descriptors> scarce;
@@ -170,7 +349,8 @@ TEST_CASE_FIXTURE(fixture, "closing ends an accept that pauses")
     auto one = connect();
     CHECK(test::finish(io, first));
 
-    task<result<pmixio::socket>> accepting(io, under_test.accept(1h, [&](std::error_code) { scarce.reset(); }));
+    task<result<pmixio::socket>> accepting(io,
+                                           under_test.accept(1h, [&](std::error_code) { scarce.reset(); }));
     io.restart(), io.poll();
     auto peer = connect();
     scarce.emplace();

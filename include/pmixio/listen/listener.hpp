@@ -3,6 +3,7 @@
 
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/limits.hpp>
+#include <pmixio/listen/config.hpp>
 #include <pmixio/listen/socket.hpp>
 #include <pmixio/result.hpp>
 
@@ -10,7 +11,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <deque>
+#include <span>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -28,25 +32,23 @@ public:
     /// Opens, binds and listens. Throws std::system_error, and std::invalid_argument for a wildcard address.
     template <class Context>
     listener(Context&& executor_or_context, const endpoint& at)
+        : listener(std::forward<Context>(executor_or_context), at.address(), port_ranges(at.port()))
+    {}
+    /// The same on the first port of `ports` that is free; std::system_error names them if none is.
+    template <class Context>
+    listener(Context&& executor_or_context, const asio::ip::address& on, const port_ranges& ports)
         : acceptor_(std::forward<Context>(executor_or_context)), retry_(acceptor_.get_executor())
     {
-        if (at.address().is_unspecified())
+        if (on.is_unspecified())
             throw std::invalid_argument(
                 "pmixio::listener: a wildcard address would offer interfaces nobody chose");
-        const int fd =
-            check(::socket(at.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
-        std::error_code failed;
-        acceptor_.assign(at.protocol(), fd, failed);
-        if (failed) {
-            ::close(fd);
-            throw std::system_error(failed, "pmixio::listener");
-        }
-        if (at.port() != 0)
-            acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true));
-        acceptor_.bind(at);
-        acceptor_.listen(asio::socket_base::max_listen_connections);
-        acceptor_.native_non_blocking(true);
-        at_ = acceptor_.local_endpoint();
+        for (const auto& range : ports.ranges())
+            for (unsigned port = range.first; port <= range.last; ++port)
+                if (open({on, static_cast<asio::ip::port_type>(port)}))
+                    return;
+        throw std::system_error(EADDRINUSE, std::system_category(),
+                                "pmixio::listener: no port of " + ports.to_string() + " is free on " +
+                                    on.to_string());
     }
 
     auto get_executor() noexcept { return acceptor_.get_executor(); }
@@ -128,6 +130,33 @@ public:
     }
 
 private:
+    /// False if the port is in use.
+    bool open(const endpoint& at)
+    {
+        const int fd =
+            check(::socket(at.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+        std::error_code failed;
+        acceptor_.assign(at.protocol(), fd, failed);
+        if (failed) {
+            ::close(fd);
+            throw std::system_error(failed, "pmixio::listener");
+        }
+        if (at.port() != 0)
+            acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true));
+        if (at.address().is_v6())
+            acceptor_.set_option(asio::ip::v6_only(true));
+        acceptor_.bind(at, failed);
+        if (!failed)
+            acceptor_.listen(asio::socket_base::max_listen_connections, failed);
+        if (failed == asio::error::address_in_use)
+            return acceptor_.close(), false;
+        if (failed)
+            throw std::system_error(failed, "pmixio::listener: " + at.address().to_string() + " port " +
+                                                std::to_string(at.port()));
+        acceptor_.native_non_blocking(true);
+        at_ = acceptor_.local_endpoint();
+        return true;
+    }
     static int check(int result)
     {
         if (result < 0)
@@ -140,5 +169,24 @@ private:
     endpoint at_;
     bool paused_ = false;
 };
+
+/// Listens where `config` says, on one address for each address family that is enabled and available; the first is the
+/// one for the URI. Throws std::system_error, also if there is none, and std::invalid_argument for a wrong filter.
+template <class Context>
+std::deque<listener> open_listeners(Context&& executor_or_context, const listener_config& config,
+                                    std::span<const local_address> locals)
+{
+    std::deque<listener> opened;
+    for (const auto& address : choose_interfaces(locals, config.interfaces).taken())
+        opened.emplace_back(executor_or_context, address,
+                            address.is_v4() ? config.ipv4_ports : config.ipv6_ports);
+    return opened;
+}
+/// The same with the addresses that this machine has now.
+template <class Context>
+std::deque<listener> open_listeners(Context&& executor_or_context, const listener_config& config)
+{
+    return open_listeners(executor_or_context, config, local_addresses());
+}
 
 } // namespace pmixio
