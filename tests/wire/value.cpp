@@ -205,6 +205,16 @@ TEST_CASE("a type newer than the peer's is refused however deep it is")
     CHECK(encode<flex_form>(made, v41::newest).ok);
 }
 
+TEST_CASE("an INFO_ARRAY is not written for peers since v4")
+{
+    const auto raw = hex("002c 000f 0000000000000001 00000002 6b00 00000000 0001 01");
+    const auto content = decode<native_form>(raw, v3::newest).content;
+    CHECK(show(encode<native_form>(content, v21::newest).target) == show(raw));
+    CHECK(encode<flex_form>(content, v4::newest).error == fault::unencodable);
+    CHECK(encode<flex_form>(content, v41::newest).error == fault::unencodable);
+    CHECK_FALSE(encode<flex_form>(content, v41::newest).ok);
+}
+
 TEST_CASE("scalars come out as they went in")
 {
     check_scalars<data_type::boolean, data_type::boolean, data_type::byte, data_type::uint8>(true, false, 255,

@@ -223,7 +223,7 @@ public:
     template <integer_form To>
     void encode(output<To>& out, data_type newest, bool as_integer) const
     {
-        if (newest_ > newest)
+        if (newest_ > newest || !known(type_, newest))
             return out.raw().fail(fault::unencodable);
         if constexpr (std::is_same_v<To, form>) {
             out.code(type_);
