@@ -220,6 +220,8 @@ public:
                      {"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)}};
         jobs_.add(std::move(job));
         hostname_ = host;
+        options_.settings.hostname = host;
+        options_.settings.name = {options_.nspace + "-server", 0};
         server_.emplace(io.get_executor(), jobs_, *this, options_.settings);
     }
 
@@ -249,8 +251,8 @@ public:
 
     // what the server tells and asks
 
-    void finalized(const pmixio::requester& from) { set(from.who.rank, &child::finalized); }
-    void connected(const pmixio::identity& who) { set(who.who().rank, &child::connected); }
+    void finalized(const pmixio::requester& from) { set(from.who, &child::finalized); }
+    void connected(const pmixio::identity& peer) { set(peer.who(), &child::connected); }
 
     asio::awaitable<pmixio::wire::status> abort(pmixio::requester from, pmixio::message::abort request)
     {
@@ -266,10 +268,11 @@ private:
         bool own_group = false, connected = false, finalized = false;
     };
 
-    void set(pmixio::wire::rank_type rank, bool child::* flag)
+    /// Tools are no children of ours.
+    void set(const pmixio::wire::proc& who, bool child::* flag)
     {
-        if (rank < children_.size())
-            children_[rank].*flag = true;
+        if (who.nspace == options_.nspace && who.rank < children_.size())
+            children_[who.rank].*flag = true;
     }
 
     asio::awaitable<void> serve() { co_await server_->serve(listener_); }

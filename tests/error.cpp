@@ -46,6 +46,7 @@ const row rows[] = {
     {fault::too_many_pending, 42, "too_many_pending", refusal::overloaded},
     {fault::handshake_timeout, 43, "handshake_timeout", refusal::timed_out},
     {fault::refused_by_host, 44, "refused_by_host", refusal::unauthorized},
+    {fault::name_taken, 45, "name_taken", refusal::unauthorized},
     {fault::bad_credential, 64, "bad_credential", refusal::malformed},
     {fault::wrong_user, 65, "wrong_user", refusal::unauthorized},
     {fault::wrong_group, 66, "wrong_group", refusal::unauthorized},

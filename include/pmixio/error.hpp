@@ -41,6 +41,7 @@ enum class fault {
     too_many_pending,         ///< limits::pending_handshakes reached
     handshake_timeout,        ///< limits::handshake passed before the handshake was whole
     refused_by_host,          ///< the host's own answer was no
+    name_taken,               ///< a tool brings a name that somebody else has
     // identity
     bad_credential = 64, ///< the credential does not have the form its module demands
     wrong_user,          ///< the credential or the kernel names another user than the registration
@@ -110,6 +111,7 @@ constexpr refusal refusal_of(fault f) noexcept
     case fault::unknown_namespace:
     case fault::unknown_rank: return refusal::unknown_peer;
     case fault::refused_by_host:
+    case fault::name_taken:
     case fault::wrong_user:
     case fault::wrong_group:
     case fault::kernel_unknown:
@@ -154,6 +156,7 @@ constexpr const char* name_of(fault f) noexcept
     case fault::too_many_pending: return "too_many_pending";
     case fault::handshake_timeout: return "handshake_timeout";
     case fault::refused_by_host: return "refused_by_host";
+    case fault::name_taken: return "name_taken";
     case fault::bad_credential: return "bad_credential";
     case fault::wrong_user: return "wrong_user";
     case fault::wrong_group: return "wrong_group";

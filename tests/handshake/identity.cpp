@@ -1,8 +1,8 @@
+#include "../support/bytes.hpp"
+
 #include <pmixio/handshake/identity.hpp>
 #include <pmixio/security/native.hpp>
 #include <pmixio/security/none.hpp>
-
-#include "../support/bytes.hpp"
 
 #include <optional>
 #include <string>
@@ -113,16 +113,55 @@ constexpr security::kernel_peer somebody{1001, 77, 1, std::nullopt};
 
 } // namespace
 
-TEST_CASE("only clients and singletons are served")
+TEST_CASE("who was started by a server is registered, other tools must bring a name of their own")
 {
     for (unsigned kind = 0; kind <= 10; ++kind) {
         CAPTURE(kind);
-        const auto got = refused(hello_of("native", "v41", 1, static_cast<peer_kind>(kind)));
-        CHECK(got == (kind == 0 || kind == 9 ? std::error_code() : make_error_code(fault::unsupported_peer_kind)));
+        const auto of = [&](std::string_view nspace, wire::rank_type rank) {
+            auto said = hello_of("native", "v41", rank, static_cast<peer_kind>(kind));
+            said.nspace = nspace;
+            said.uid = 7, said.gid = 8;
+            return resolve<site>(std::move(said), directory());
+        };
+        const bool client = kind == 0, started = client || kind == 5 || kind == 8 || kind == 9;
+        CHECK(of("job", 1).error() == (started ? std::error_code() : make_error_code(fault::name_taken)));
+        CHECK(of("job", 2).error() == (started ? fault::unknown_rank : fault::name_taken));
+        CHECK(of("", 0).error() == fault::unknown_namespace);
+        if (started)
+            CHECK(of("job", 1)->registered.uid == 1001);
+        const auto own = of("tool.of.mine", 5);
+        CHECK(own.has_value() == !client);
+        if (!client) {
+            CHECK(own->registered.uid == 7);
+            CHECK(own->registered.gid == 8);
+            CHECK(of("tool", wire::rank::wildcard).error() == fault::unknown_rank);
+        }
     }
     hello nameless; // a tool that needs an identity has no namespace to look for
     nameless.kind = peer_kind::tool_needs_id;
-    CHECK(refused(std::move(nameless)) == fault::unsupported_peer_kind);
+    nameless.uid = 7, nameless.gid = 8;
+    const directory jobs;
+    const auto c = resolve<site>(std::move(nameless), jobs);
+    REQUIRE(c);
+    CHECK(c->registered.uid == 7);
+    CHECK(jobs.asked == 0);
+}
+
+TEST_CASE("a tool without a name has none until it is given one")
+{
+    auto said = hello_of("none", "v3", wire::rank::undefined, peer_kind::tool_needs_id);
+    said.nspace.reset();
+    said.uid = 7, said.gid = 8;
+    site::security::instances policies;
+    const auto c = resolve<site>(std::move(said), directory()).value();
+    const auto nobody = validate<site>(c, policies, []() -> result<security::kernel_peer> {
+                            return fault::kernel_unavailable;
+                        }).value();
+    CHECK(nobody.who().nspace.empty());
+    const auto somebody_else = nobody.named({"t", 3});
+    CHECK((somebody_else.who() == wire::proc{"t", 3}));
+    CHECK(somebody_else.uid() == 7);
+    CHECK(somebody_else.kind() == peer_kind::tool_needs_id);
 }
 
 TEST_CASE("a hello without anything that is offered is refused by what it lacks")
@@ -211,10 +250,11 @@ TEST_CASE("only policies that ask have the kernel asked, once")
     for (const auto& each : {row{"native", 1}, {"none", 0}, {"quiet", 0}, {"asking", 1}}) {
         CAPTURE(each.name);
         int asked = 0;
-        const auto proven = validate<site>(claim_of(each.name, user_1001), policies, [&]() -> result<security::kernel_peer> {
-            ++asked;
-            return somebody;
-        });
+        const auto proven =
+            validate<site>(claim_of(each.name, user_1001), policies, [&]() -> result<security::kernel_peer> {
+                ++asked;
+                return somebody;
+            });
         REQUIRE_MESSAGE(proven, proven.error().message());
         CHECK(asked == each.asked);
         CHECK(proven->kernel().has_value() == (each.asked == 1));
@@ -231,7 +271,8 @@ TEST_CASE("faults of the policy, of the kernel and of the credential pass throug
     auto& policy = std::get<asking>(policies);
     policy.calls = &calls;
     const auto refused_with = [&](const char* name, bytes credential, result<security::kernel_peer> kernel) {
-        return validate<site>(claim_of(name, std::move(credential)), policies, [&] { return kernel; }).error();
+        return validate<site>(claim_of(name, std::move(credential)), policies, [&] { return kernel; })
+            .error();
     };
     CHECK(refused_with("native", {}, somebody) == fault::bad_credential);
     CHECK(refused_with("native", hex("e8030000 64000000"), somebody) == fault::wrong_user);
@@ -253,7 +294,8 @@ TEST_CASE("an identity is what was claimed and what was proven")
 {
     site::security::instances policies;
     const auto no_kernel = []() -> result<security::kernel_peer> { return fault::kernel_unavailable; };
-    const auto proven = validate<site>(claim_of("quiet", {}, peer_kind::singleton), policies, no_kernel).value();
+    const auto proven =
+        validate<site>(claim_of("quiet", {}, peer_kind::singleton), policies, no_kernel).value();
     CHECK((proven.who() == wire::proc{"job", 1}));
     CHECK(proven.uid() == 1002); // the policy's word, not the registration's
     CHECK(proven.gid() == 101);
@@ -264,9 +306,10 @@ TEST_CASE("an identity is what was claimed and what was proven")
     CHECK(proven.encoding() == 1);
     CHECK_FALSE(proven.kernel());
 
-    const auto native = validate<site>(claim_of("native", user_1001), policies, []() -> result<security::kernel_peer> {
-        return somebody;
-    }).value();
+    const auto native =
+        validate<site>(claim_of("native", user_1001), policies, []() -> result<security::kernel_peer> {
+            return somebody;
+        }).value();
     CHECK(native.uid() == 1001);
     CHECK(native.gid() == 100);
     CHECK(native.security() == 0);

@@ -1,8 +1,8 @@
-#include <pmixio/handshake/reply.hpp>
-#include <pmixio/wire/cursor.hpp>
-
 #include "../support/bytes.hpp"
 #include "../support/vectors.hpp"
+
+#include <pmixio/handshake/reply.hpp>
+#include <pmixio/wire/cursor.hpp>
 
 #include <string>
 #include <string_view>
@@ -79,11 +79,11 @@ TEST_CASE("every captured reply is written to the same bytes")
             ++tools;
             break;
         case status_bytes + 2 * name_bytes + status_bytes:
-            CHECK(reply == tool_reply(name_at(reply, status_bytes + name_bytes), name_at(reply, status_bytes)));
+            CHECK(reply ==
+                  tool_reply(name_at(reply, status_bytes + name_bytes), name_at(reply, status_bytes)));
             ++assigned;
             break;
-        default:
-            FAIL_CHECK("a reply of " << reply.size() << " bytes");
+        default: FAIL_CHECK("a reply of " << reply.size() << " bytes");
         }
     }
     CHECK(clients == 7);
@@ -113,6 +113,22 @@ TEST_CASE("numbers of a reply are big-endian")
     CHECK(show(std::span(tool).last(8)) == "ff ff ff fe 00 00 00 00");
 }
 
+TEST_CASE("a legacy tool is told its namespace, no rank, and the server's rank as it lies in memory")
+{
+    bytes reply;
+    wire::writer out(reply);
+    append_legacy_tool_reply(out, {"server", 0x01020304}, "tool");
+    REQUIRE(out.ok());
+    REQUIRE(reply.size() == 4 + 256 + 256 + 4 + 4);
+    CHECK(to_text(std::span(reply).subspan(4, 5)) == std::string_view("tool", 5));
+    CHECK(to_text(std::span(reply).subspan(260, 7)) == std::string_view("server", 7));
+    wire::cursor rank{std::span(reply).subspan(516, 4)};
+    CHECK(rank.host_order<std::uint32_t>() == 0x01020304);
+    CHECK(show(std::span(reply).last(4)) == "00 00 00 00");
+    append_legacy_tool_reply(out, {"server", 0}, std::string(256, 'n'));
+    CHECK(out.error() == fault::name_too_long);
+}
+
 TEST_CASE("a namespace of 255 bytes has one NUL behind it, and a longer one is not written")
 {
     const std::string longest(255, 'n');
@@ -137,11 +153,14 @@ TEST_CASE("a peer is told its status if its release stops at one")
         bool obeys;
     };
     for (const auto& each : {
-             row{"2.0.0", true}, {"2.0.3", true}, {"2.1.0", true}, {"2.2.5", true}, {"2.2.5rc1", true}, {"3.0.0", true},
-             {"3.1.5", true}, {"3.2.5", true}, {"3.2.5a1", true}, {"3.9.9", true}, {"4.0.0", false}, {"4.0.0rc1", false},
-             {"4.1.0", false}, {"4.2.2", false}, {"4.2.2rc2", false}, {"4.2.9", false}, {"4.9.9", false}, {"5.0.0", false},
-             {"5.0.7", false}, {"5.0.8", false}, {"5.0.9", true}, {"5.0.10", true}, {"5.1.0", true}, {"6.0.0", false},
-             {"6.0.9", false}, {"6.1.0", true}, {"6.1.1", true}, {"7.0.0", true}, {"0.0.0", true}, {"", true}, {"main", true},
+             row{"2.0.0", true}, {"2.0.3", true},  {"2.1.0", true},     {"2.2.5", true},
+             {"2.2.5rc1", true}, {"3.0.0", true},  {"3.1.5", true},     {"3.2.5", true},
+             {"3.2.5a1", true},  {"3.9.9", true},  {"4.0.0", false},    {"4.0.0rc1", false},
+             {"4.1.0", false},   {"4.2.2", false}, {"4.2.2rc2", false}, {"4.2.9", false},
+             {"4.9.9", false},   {"5.0.0", false}, {"5.0.7", false},    {"5.0.8", false},
+             {"5.0.9", true},    {"5.0.10", true}, {"5.1.0", true},     {"6.0.0", false},
+             {"6.0.9", false},   {"6.1.0", true},  {"6.1.1", true},     {"7.0.0", true},
+             {"0.0.0", true},    {"", true},       {"main", true},
          }) {
         CAPTURE(each.release);
         CHECK(obeys_status(wire::release::parse(each.release)) == each.obeys);
@@ -163,9 +182,21 @@ TEST_CASE("the short reply is for clients, and for singletons from 5.0.9 and 6.1
         bool is_short;
     };
     for (const auto& each : {
-             row{"4.1.0", false}, {"4.2.2rc2", false}, {"4.2.9", false}, {"5.0.0", false}, {"5.0.8", false}, {"5.0.9", true},
-             {"5.0.10", true}, {"5.1.0", true}, {"6.0.0", false}, {"6.0.1", false}, {"6.1.0", true}, {"6.1.1", true},
-             {"6.2.0", true}, {"7.0.0", true}, {"", false},
+             row{"4.1.0", false},
+             {"4.2.2rc2", false},
+             {"4.2.9", false},
+             {"5.0.0", false},
+             {"5.0.8", false},
+             {"5.0.9", true},
+             {"5.0.10", true},
+             {"5.1.0", true},
+             {"6.0.0", false},
+             {"6.0.1", false},
+             {"6.1.0", true},
+             {"6.1.1", true},
+             {"6.2.0", true},
+             {"7.0.0", true},
+             {"", false},
          }) {
         CAPTURE(each.release);
         CHECK(wants_client_reply(peer_kind::singleton, wire::release::parse(each.release)) == each.is_short);

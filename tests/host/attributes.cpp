@@ -1,6 +1,6 @@
-#include <pmixio/host/attributes.hpp>
-
 #include "support/bytes.hpp"
+
+#include <pmixio/host/attributes.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
-#include <pmixio/host/collectives.hpp>
-
 #include "support/peers.hpp"
+
+#include <pmixio/host/collectives.hpp>
 
 #include <doctest/doctest.h>
 
@@ -42,10 +42,7 @@ struct fixture {
 const std::vector<wire::proc> pair{{"a", 0}, {"a", 1}};
 const std::vector<wire::proc> whole{{"a", all}};
 
-wire::info collect(bool yes)
-{
-    return {"pmix.collect", 0, value::boolean(yes)};
-}
+wire::info collect(bool yes) { return {"pmix.collect", 0, value::boolean(yes)}; }
 wire::info timeout(std::int32_t seconds)
 {
     return {"pmix.timeout", 0, value::of<data_type::integer>(seconds)};

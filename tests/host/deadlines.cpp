@@ -1,7 +1,7 @@
-#include <pmixio/host/deadlines.hpp>
-
 #include "support/bytes.hpp"
 #include "support/manual_clock.hpp"
+
+#include <pmixio/host/deadlines.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
-#include <pmixio/host/events.hpp>
-
 #include "support/peers.hpp"
+
+#include <pmixio/host/events.hpp>
 
 #include <doctest/doctest.h>
 

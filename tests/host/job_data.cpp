@@ -1,7 +1,7 @@
+#include "support/peers.hpp"
+
 #include <pmixio/host/job_data.hpp>
 #include <pmixio/session/responder.hpp>
-
-#include "support/peers.hpp"
 
 #include <doctest/doctest.h>
 
@@ -30,10 +30,11 @@ template <class Encoding>
 void check_round_trip(wire::buffer_kind kind)
 {
     const wire::agreement with{kind, {}};
-    const auto data = make_job_data(three, server);
+    const auto data = make_job_data(namespace_record(three), server);
     const auto frame = make_frame<Encoding>(101, data, with);
     REQUIRE(frame);
-    const auto back = test::payload<message::job_data, Encoding>(test::bytes(frame->begin(), frame->end()), with);
+    const auto back =
+        test::payload<message::job_data, Encoding>(test::bytes(frame->begin(), frame->end()), with);
     CHECK(back.nspace == "a");
     REQUIRE(back.entries.size() == data.entries.size());
     for (std::size_t i = 0; i != data.entries.size(); ++i) {
@@ -80,12 +81,13 @@ TEST_CASE("keys of node, application and session are there in arrays, for later 
                                           {"pmix.univ.size", 0, value::uint32(3)}};
     CHECK(at(data, "pmix.ssn.arr") == value::infos(session));
     const std::vector<wire::info> node{
-        {"pmix.hname", 0, value::string("node7")},   {"pmix.nodeid", 0, value::uint32(0)},
-        {"pmix.node.size", 0, value::uint32(3)},     {"pmix.local.size", 0, value::uint32(3)},
+        {"pmix.hname", 0, value::string("node7")},  {"pmix.nodeid", 0, value::uint32(0)},
+        {"pmix.node.size", 0, value::uint32(3)},    {"pmix.local.size", 0, value::uint32(3)},
         {"pmix.lpeers", 0, value::string("0,1,2")}, {"pmix.lldr", 0, value::rank(0)}};
     CHECK(at(data, "pmix.node.arr") == value::infos(node));
-    const std::vector<wire::info> app{
-        {"pmix.appnum", 0, value::uint32(0)}, {"pmix.app.size", 0, value::uint32(3)}, {"pmix.aldr", 0, value::rank(0)}};
+    const std::vector<wire::info> app{{"pmix.appnum", 0, value::uint32(0)},
+                                      {"pmix.app.size", 0, value::uint32(3)},
+                                      {"pmix.aldr", 0, value::rank(0)}};
     CHECK(at(data, "pmix.app.arr") == value::infos(app));
 }
 
@@ -108,7 +110,7 @@ TEST_CASE("keys of a rank have the types that clients check")
 
 TEST_CASE("job data is all of the job, then one blob per rank")
 {
-    const auto data = make_job_data(three, server);
+    const auto data = make_job_data(namespace_record(three), server);
     CHECK(data.nspace == "a");
     const auto job_keys = job_level_data(three, server).size();
     REQUIRE(data.entries.size() == job_keys + 3);
@@ -134,6 +136,19 @@ TEST_CASE("job data can be read again in every encoding and buffer kind")
 TEST_CASE("a job without processes has data, and no blobs")
 {
     const job none{"a", 0, 0, 0};
-    CHECK(make_job_data(none, server).entries.size() == job_level_data(none, server).size());
+    CHECK(make_job_data(namespace_record(none), server).entries.size() ==
+          job_level_data(none, server).size());
     CHECK(at(job_level_data(none, server), "pmix.lpeers") == value::string(""));
+}
+
+TEST_CASE("a tool has the rank it brought, and is alone")
+{
+    const namespace_record tool({"tool", 1, 1000, 1000}, 7);
+    const auto data = make_job_data(tool, server);
+    CHECK(data.entries.back().rank == 7);
+    CHECK(data.entries.back().process == process_level_data(tool.description(), 0));
+    CHECK(at(*level_data(tool, 7, server), "pmix.lrank") == value::uint16(0));
+    CHECK(at(*level_data(tool, wire::rank::wildcard, server), "pmix.job.size") == value::uint32(1));
+    CHECK(!level_data(tool, 0, server));
+    CHECK(!level_data(tool, 8, server));
 }

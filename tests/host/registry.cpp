@@ -1,6 +1,6 @@
-#include <pmixio/host/registry.hpp>
-
 #include "support/bytes.hpp"
+
+#include <pmixio/host/registry.hpp>
 
 #include <doctest/doctest.h>
 
@@ -63,8 +63,8 @@ TEST_CASE("a name cannot be registered twice, and the first stays")
 TEST_CASE("names that the protocol or older peers cannot carry are refused")
 {
     registry jobs;
-    for (const std::string& name : {std::string(), std::string(256, 'n'), std::string("a.b"), std::string("a;b"),
-                                    std::string("a\0b", 3)}) {
+    for (const std::string& name : {std::string(), std::string(256, 'n'), std::string("a.b"),
+                                    std::string("a;b"), std::string("a\0b", 3)}) {
         CAPTURE(name);
         CHECK_THROWS_AS(jobs.add({name, 1, 0, 0}), std::invalid_argument);
         CHECK(jobs.find(name) == nullptr);
@@ -95,4 +95,29 @@ TEST_CASE("a namespace that is removed is gone with its data, and its name is fr
     CHECK(jobs.find("a") == nullptr);
     jobs.add({"a", 1, 0, 0});
     CHECK(jobs.find(wire::proc{"a", 0})->local.empty());
+}
+
+TEST_CASE("a tool is found by its rank, is no process of a job, and takes no name twice")
+{
+    registry jobs{{"a", 2, 0, 0}};
+    auto* tool = jobs.add_tool({"singleton.host.1", 0, 1000, 100}, 5);
+    REQUIRE(tool);
+    CHECK(tool->of_tool());
+    CHECK(tool->description().size == 1);
+    CHECK(jobs.find(wire::proc{"singleton.host.1", 5}) == &tool->processes()[0]);
+    CHECK(!jobs.find(wire::proc{"singleton.host.1", 4}));
+    CHECK(!jobs.find(wire::proc{"singleton.host.1", 6}));
+    CHECK(jobs.find_process("singleton.host.1", 5).error() == fault::unknown_namespace);
+
+    CHECK(!jobs.add_tool({"singleton.host.1", 1, 0, 0}, 6));
+    CHECK(!jobs.add_tool({"a", 1, 0, 0}, 9));
+    CHECK(!jobs.add_tool({"", 1, 0, 0}, 0));
+    CHECK(!jobs.add_tool({std::string(256, 'n'), 1, 0, 0}, 0));
+    CHECK(!jobs.add_tool({"t", 1, 0, 0}, wire::rank::wildcard));
+    CHECK(jobs.add_tool({std::string(255, 'n'), 1, 0, 0}, wire::rank::first_reserved - 1));
+
+    int all = 0, tools = 0;
+    jobs.for_each([&](const namespace_record& each) { ++all, tools += each.of_tool(); });
+    CHECK(all == 3);
+    CHECK(tools == 2);
 }

@@ -1,10 +1,12 @@
+#include "support/run.hpp"
+#include "support/served.hpp"
+
 #include <pmixio/message/control.hpp>
 #include <pmixio/server.hpp>
 
-#include "support/peers.hpp"
-#include "support/run.hpp"
-
 #include <doctest/doctest.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,21 +17,19 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 namespace {
 
 using namespace pmixio;
 using namespace std::chrono_literals;
 using test::bytes;
+using test::client;
+using test::hello_bytes;
+using test::open_site;
 using test::operator+;
+using test::running;
 using wire::status;
 using wire::value;
 
-struct open_site : defaults {
-    using security = securities<security::none>;
-    using observer = counters;
-};
 struct native_site : defaults {
     using security = securities<security::native>;
     using observer = counters;
@@ -42,123 +42,10 @@ bytes native_credential()
     return {raw.begin(), raw.end()};
 }
 
-/// handshake.md section 2, by hand.
-bytes hello_bytes(const wire::proc& who, std::string_view release, std::string_view security = "none",
-                  const bytes& credential = {})
-{
-    wire::byte_buffer raw;
-    wire::writer out(raw);
-    out.text(security), out.u8(0);
-    out.big_endian(static_cast<std::uint32_t>(credential.size())), out.append(credential);
-    out.u8(0);
-    out.text(who.nspace), out.u8(0), out.big_endian(who.rank);
-    out.text(release), out.u8(0);
-    out.text("v41"), out.u8(0), out.u8(1), out.text("hash"), out.u8(0);
-    bytes header(16, std::byte{0});
-    std::fill_n(header.begin(), 8, std::byte{0xff});
-    const auto size = static_cast<std::uint32_t>(raw.size());
-    std::memcpy(header.data() + 8, &size, sizeof size);
-    return header + raw;
-}
-
-template <class Site, class Host = no_host>
-struct running {
-    using server_type = server<Site, Host>;
-
-    explicit running(server_settings<Site> settings = {})
-        requires std::same_as<Host, no_host>
-        : under_test(std::make_unique<server_type>(io.get_executor(), jobs, settings))
-    {
-        serve();
-    }
-    explicit running(Host& host) : under_test(std::make_unique<server_type>(io.get_executor(), jobs, host)) { serve(); }
-    void serve()
-    {
-        asio::co_spawn(io, under_test->serve(at), [](std::exception_ptr, std::error_code) {});
-    }
-    template <class Condition>
-    void until(Condition reached)
-    {
-        const auto limit = std::chrono::steady_clock::now() + 20s;
-        while (!reached()) {
-            if (std::chrono::steady_clock::now() > limit)
-                throw std::runtime_error("this does not happen");
-            io.restart();
-            io.run_for(1ms);
-        }
-    }
-
-    asio::io_context io;
-    registry jobs{{"a", 2, ::geteuid(), ::getegid()}, {"b", 1, ::geteuid(), ::getegid()}};
-    listener at{io, loopback()};
-    std::unique_ptr<server_type> under_test;
-};
-
-/// A scripted client that speaks v41, on blocking writes and polled reads.
-template <class Server>
-struct client {
-    explicit client(Server& s) : with(s), link(s.io)
-    {
-        link.connect(with.at.local_endpoint());
-        link.non_blocking(true);
-    }
-    client(Server& s, const wire::proc& who, std::string_view release = "4.2.2") : client(s)
-    {
-        write(hello_bytes(who, release));
-        CHECK(test::show(read(8)).starts_with("00 00 00 00"));
-    }
-
-    void write(const bytes& what)
-    {
-        std::error_code ignored; // the server may have closed already
-        asio::write(link, asio::buffer(what), ignored);
-    }
-    /// Fewer bytes if the server closes.
-    bytes read(std::size_t n)
-    {
-        bytes got(n);
-        std::size_t have = 0;
-        with.until([&] {
-            std::error_code failed;
-            have += link.read_some(asio::buffer(got.data() + have, n - have), failed);
-            return have == n || (failed && failed != asio::error::would_block);
-        });
-        got.resize(have);
-        return got;
-    }
-    template <class M>
-    void send(const M& request)
-    {
-        write(make_frame<wire::v41>(++tag, request, {}).value());
-    }
-    /// The next frame; its tag is checked if it is an answer.
-    bytes answer(std::optional<std::uint32_t> expected = {})
-    {
-        const bytes header = read(16);
-        REQUIRE(header.size() == 16);
-        const auto parsed = wire::frame_header::parse(std::span<const std::byte, 16>(header.data(), 16));
-        CHECK(parsed.tag == expected.value_or(tag));
-        return header + read(parsed.nbytes);
-    }
-    template <class M>
-    status ask(const M& request)
-    {
-        send(request);
-        return test::payload<message::status_reply>(answer()).result;
-    }
-
-    Server& with;
-    asio::ip::tcp::socket link;
-    std::uint32_t tag = 100;
-};
-
 using open_server = running<open_site>;
 using open_client = client<open_server>;
 
-message::commit commit_of(std::uint32_t n)
-{
-    return {{{wire::scope::local, {{"k", value::uint32(n)}}}}};
-}
+message::commit commit_of(std::uint32_t n) { return {{{wire::scope::local, {{"k", value::uint32(n)}}}}}; }
 message::fence whole_job()
 {
     message::fence f;
@@ -268,7 +155,7 @@ TEST_CASE("commands that nobody serves are NOT_SUPPORTED, and the session lives"
 {
     open_server s;
     open_client c(s, {"a", 0});
-    CHECK(c.ask(message::query{}) == status::not_supported);
+    CHECK(c.ask(message::log{}) == status::not_supported);
     CHECK(c.ask(message::abort{}) == status::not_supported);
     CHECK(c.ask(commit_of(1)) == status::success);
 }

@@ -1,6 +1,6 @@
-#include <pmixio/host/store.hpp>
-
 #include "support/peers.hpp"
+
+#include <pmixio/host/store.hpp>
 
 #include <doctest/doctest.h>
 
@@ -36,7 +36,10 @@ struct fixture {
         const std::vector<wire::kval> one{{name, value::uint32(content)}};
         put(who, {{scope::local, one}, {scope::remote, one}});
     }
-    void get(peer& by, message::get request) { data.get(by.from, std::move(request), by.ask<message::get_reply>()); }
+    void get(peer& by, message::get request)
+    {
+        data.get(by.from, std::move(request), by.ask<message::get_reply>());
+    }
     void get(const wire::proc& whose, std::optional<std::string> key, std::vector<wire::info> infos = {})
     {
         get(asks, {whose.nspace, whose.rank, std::move(infos), std::move(key)});
@@ -143,7 +146,8 @@ TEST_CASE_FIXTURE(fixture, "a commit from a job that was removed is refused")
     CHECK(asks.status() == status::not_found);
 }
 
-TEST_CASE_FIXTURE(fixture, "a get without a key is answered when its process has committed anything, even nothing")
+TEST_CASE_FIXTURE(fixture,
+                  "a get without a key is answered when its process has committed anything, even nothing")
 {
     get({"a", 1}, std::nullopt);
     CHECK(asks.answers() == 0);
@@ -218,7 +222,8 @@ TEST_CASE_FIXTURE(fixture, "rank wildcard means the data of the job")
     CHECK(*find(all[0], "pmix.srv.nspace") == value::string("server"));
 }
 
-TEST_CASE_FIXTURE(fixture, "rank wildcard without a key gives all of the job, and never what processes have put")
+TEST_CASE_FIXTURE(fixture,
+                  "rank wildcard without a key gives all of the job, and never what processes have put")
 {
     put({"a", 1}, "k", 5);
     get({"a", wire::rank::wildcard}, std::nullopt);
@@ -249,7 +254,8 @@ TEST_CASE_FIXTURE(fixture, "nobody waits for a reserved key")
     CHECK(data.held() == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "rank undefined finds whoever has put the key, and the answer stays under that rank")
+TEST_CASE_FIXTURE(fixture,
+                  "rank undefined finds whoever has put the key, and the answer stays under that rank")
 {
     put({"a", 1}, "k", 5);
     get({"a", wire::rank::undefined}, "k");

@@ -44,23 +44,36 @@ struct offer {
 };
 
 /// Matches a hello with what is registered and offered. Changes nothing.
-/// Faults: unsupported_peer_kind (clients and singletons only), unsupported_security, unsupported_encoding,
-/// unknown_namespace, unknown_rank.
+///
+/// A client must be registered. So must be the rank of a started tool or singleton, if its namespace is; every other tool is
+/// its own word for who it is, and for whom it runs, and must bring no name of a registered process.
+/// Faults: unsupported_security, unsupported_encoding, unknown_namespace, unknown_rank, name_taken.
 template <host_policies P, process_directory Registry>
 result<claim> resolve(hello said, const Registry& registry, const offer<P>& offered = {})
 {
-    if (said.kind != peer_kind::client && said.kind != peer_kind::singleton)
-        return fault::unsupported_peer_kind;
     const auto security = P::security::pick(said.security, offered.securities);
     if (!security)
         return fault::unsupported_security;
     const auto encoding = P::buffer_ops::pick(said.encoding, offered.encodings);
     if (!encoding)
         return fault::unsupported_encoding;
-    const auto registered = registry.find_process(*said.nspace, said.rank);
-    if (!registered)
-        return registered.error();
-    return claim{std::move(said), *registered, *security, *encoding};
+    registration who{said.uid.value_or(0), said.gid.value_or(0)};
+    if (said.nspace) {
+        const auto registered = registry.find_process(*said.nspace, said.rank);
+        const bool unused = !registered && registered.error() == fault::unknown_namespace;
+        if (said.kind == peer_kind::client || (was_started(said.kind) && !unused)) {
+            if (!registered)
+                return registered.error();
+            who = *registered;
+        } else if (!unused) {
+            return fault::name_taken;
+        } else if (said.nspace->empty()) {
+            return fault::unknown_namespace;
+        } else if (said.rank >= wire::rank::first_reserved) {
+            return fault::unknown_rank;
+        }
+    }
+    return claim{std::move(said), who, *security, *encoding};
 }
 
 class identity;
@@ -73,7 +86,15 @@ result<identity> validate(const claim& c, typename P::security::instances& polic
 /// A proven identity. Only validate() makes one.
 class identity {
 public:
+    /// The peer's name; without a namespace for a tool that has none yet.
     const wire::proc& who() const noexcept { return who_; }
+    /// The same peer, once the server has found a name for it.
+    identity named(wire::proc given) const
+    {
+        auto same = *this;
+        same.who_ = std::move(given);
+        return same;
+    }
     ::uid_t uid() const noexcept { return proof_.uid; }
     ::gid_t gid() const noexcept { return proof_.gid; }
     peer_kind kind() const noexcept { return kind_; }
@@ -115,7 +136,7 @@ result<identity> validate(const claim& c, typename P::security::instances& polic
     });
     if (!proof)
         return proof.error();
-    proven.who_ = {std::string(*c.said.nspace), c.said.rank};
+    proven.who_ = {std::string(c.said.nspace.value_or("")), c.said.rank};
     proven.proof_ = *proof;
     proven.kind_ = c.said.kind;
     proven.release_ = c.said.release;

@@ -38,4 +38,11 @@ constexpr bool needs_identity(peer_kind k) noexcept
 /// The request carries namespace and rank at their usual place.
 constexpr bool sends_identity(peer_kind k) noexcept { return !is_legacy(k) && !needs_identity(k); }
 
+/// The peer may carry a name that a server has registered: it was started under it, or is a singleton of 5.0.9 or 6.1 on.
+constexpr bool was_started(peer_kind k) noexcept
+{
+    return k == peer_kind::client || k == peer_kind::started_tool || k == peer_kind::started_launcher ||
+           k == peer_kind::singleton;
+}
+
 } // namespace pmixio

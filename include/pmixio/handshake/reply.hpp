@@ -5,6 +5,7 @@
 // | client; singleton from 5.0.9 and 6.1 on | status 4, index 4                                          |
 // | tool with an identity; older singleton  | status 4, server nspace 256, server rank 4, status 4       |
 // | tool that needs an identity     | status 4, nspace 256, rank 4, server nspace 256, server rank 4, status 4 |
+// | legacy tool or launcher         | status 4, nspace 256, server nspace 256, server rank 4 (host order), status 4 |
 // | anybody refused                 | status 4, or nothing: see obeys_status()                           |
 #pragma once
 
@@ -65,21 +66,40 @@ inline void append_client_reply(wire::writer& out, std::uint32_t index)
     out.big_endian(index);
 }
 
+namespace detail {
+
+inline void append_nspace(wire::writer& out, std::string_view nspace)
+{
+    if (nspace.size() > wire::max_nspace_length)
+        return out.fail(fault::name_too_long);
+    out.text(nspace);
+    out.zeros(wire::max_nspace_length + 1 - nspace.size());
+}
+
+} // namespace detail
+
 /// `assigned`: the identity the server gave to a tool that needed one.
 inline void append_tool_reply(wire::writer& out, const wire::proc& server,
                               const std::optional<wire::proc>& assigned)
 {
     const auto name = [&](const wire::proc& id) {
-        if (id.nspace.size() > wire::max_nspace_length)
-            return out.fail(fault::name_too_long);
-        out.text(id.nspace);
-        out.zeros(wire::max_nspace_length + 1 - id.nspace.size());
+        detail::append_nspace(out, id.nspace);
         out.big_endian(id.rank);
     };
     append_status(out, wire::status::success);
     if (assigned)
         name(*assigned);
     name(server);
+    append_status(out, wire::status::success);
+}
+
+/// To the tools of 2.0, 2.1 and 3.0. Section 4.3: they take rank 0, and read the server's rank as it lies in memory.
+inline void append_legacy_tool_reply(wire::writer& out, const wire::proc& server, std::string_view nspace)
+{
+    append_status(out, wire::status::success);
+    detail::append_nspace(out, nspace);
+    detail::append_nspace(out, server.nspace);
+    out.host_order(server.rank);
     append_status(out, wire::status::success);
 }
 

@@ -16,7 +16,7 @@
 namespace pmixio {
 
 /// Event registrations of one server's sessions. An event goes to every session that wants it, once; not to the process it
-/// came from, which has run its own handlers; not to processes of another user. It is not kept for those who register later.
+/// came from, which has run its own handlers; not between processes of two users, unless one is root. It is not kept for those who register later.
 class events {
 public:
     /// Adds codes to what the session wants; no codes: everything (the default handler).
@@ -73,7 +73,7 @@ private:
     static bool reaches(const requester& source, const requester& listener, wire::data_range range,
                         const std::vector<wire::proc>& named)
     {
-        if (source.who == listener.who || source.uid != listener.uid)
+        if (source.who == listener.who || !(source.may_see(listener.uid) || listener.may_see(source.uid)))
             return false;
         switch (range) {
         case wire::data_range::undefined:

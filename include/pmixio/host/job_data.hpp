@@ -5,6 +5,7 @@
 #include <pmixio/message/process.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,7 +66,7 @@ inline std::vector<wire::kval> job_level_data(const job& j, const wire::proc& se
     return data;
 }
 
-/// Keys of one rank.
+/// Keys of one rank, counted from the lowest.
 inline std::vector<wire::kval> process_level_data(const job& j, wire::rank_type rank)
 {
     using wire::value;
@@ -78,16 +79,29 @@ inline std::vector<wire::kval> process_level_data(const job& j, wire::rank_type 
     };
 }
 
-/// The whole answer to REQ.
-inline message::job_data make_job_data(const job& j, const wire::proc& server)
+/// What a Get of one rank finds, or, for WILDCARD and UNDEF, of the job. None if there is no such rank.
+inline std::optional<std::vector<wire::kval>> level_data(const namespace_record& of, wire::rank_type rank,
+                                                         const wire::proc& server)
 {
+    if (rank == wire::rank::wildcard || rank == wire::rank::undefined)
+        return job_level_data(of.description(), server);
+    if (of.has(rank))
+        return process_level_data(of.description(), rank - of.first_rank());
+    return std::nullopt;
+}
+
+/// The whole answer to REQ.
+inline message::job_data make_job_data(const namespace_record& of, const wire::proc& server)
+{
+    const auto& j = of.description();
     message::job_data answer;
     answer.nspace = j.nspace;
     for (auto& each : job_level_data(j, server))
         answer.entries.push_back({std::move(each), wire::rank::undefined, {}});
-    for (wire::rank_type rank = 0; rank != j.size; ++rank)
-        answer.entries.push_back(
-            {{std::string(message::job_data::process_key), {}}, rank, process_level_data(j, rank)});
+    for (wire::rank_type i = 0; i != j.size; ++i)
+        answer.entries.push_back({{std::string(message::job_data::process_key), {}},
+                                  of.first_rank() + i,
+                                  process_level_data(j, i)});
     return answer;
 }
 

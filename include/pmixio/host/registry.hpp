@@ -44,18 +44,29 @@ struct process_record {
 class namespace_record {
 public:
     explicit namespace_record(job what) : job_(std::move(what)), processes_(job_.size) {}
+    /// Of one tool that is connected.
+    namespace_record(job what, wire::rank_type rank) : namespace_record(std::move(what))
+    {
+        first_ = rank;
+        of_tool_ = true;
+    }
 
     const job& description() const noexcept { return job_; }
-    /// No rank above the job's size.
-    process_record* process(wire::rank_type rank)
-    {
-        return rank < processes_.size() ? &processes_[rank] : nullptr;
-    }
+    /// The rank of processes()[0]: 0, but for tools, which bring any.
+    wire::rank_type first_rank() const noexcept { return first_; }
+    /// Whether this is no job of the host's, and lasts as long as its tool is connected.
+    bool of_tool() const noexcept { return of_tool_; }
+
+    bool has(wire::rank_type rank) const noexcept { return rank - first_ < processes_.size(); }
+    /// None if the namespace has no such rank.
+    process_record* process(wire::rank_type rank) { return has(rank) ? &processes_[rank - first_] : nullptr; }
     std::vector<process_record>& processes() noexcept { return processes_; }
 
 private:
     job job_;
     std::vector<process_record> processes_;
+    wire::rank_type first_ = 0;
+    bool of_tool_ = false;
 };
 
 /// The namespaces of one server. Look-ups are by hash. Use it from the server's executor.
@@ -80,9 +91,18 @@ public:
         if (find(what.nspace))
             throw std::invalid_argument("pmixio::registry: namespace registered twice: \"" + what.nspace +
                                         '"');
-        auto record = std::make_unique<namespace_record>(std::move(what));
-        const auto at = namespaces_.emplace(record->description().nspace, std::move(record)).first;
-        return *at->second;
+        return insert(std::make_unique<namespace_record>(std::move(what)));
+    }
+
+    /// Registers a tool, whose name may have any form. `about`: what the tool shall find about its job of one. None if the
+    /// namespace is empty, too long or taken, or the rank is none.
+    namespace_record* add_tool(job about, wire::rank_type rank)
+    {
+        about.size = 1;
+        if (about.nspace.empty() || about.nspace.size() > wire::max_nspace_length || find(about.nspace) ||
+            rank >= wire::rank::first_reserved)
+            return nullptr;
+        return &insert(std::make_unique<namespace_record>(std::move(about), rank));
     }
 
     /// Forgets a namespace and all data of its processes. False if it is not registered. While its processes may be
@@ -104,11 +124,19 @@ public:
         return nspace ? nspace->process(id.rank) : nullptr;
     }
 
-    /// Makes a registry a process_directory.
+    /// Calls f(namespace_record&) for each, in no order.
+    template <class F>
+    void for_each(F f) const
+    {
+        for (const auto& [name, record] : namespaces_)
+            f(*record);
+    }
+
+    /// Makes a registry a process_directory: of the host's jobs.
     result<registration> find_process(std::string_view nspace, wire::rank_type rank) const
     {
         const auto at = namespaces_.find(nspace);
-        if (at == namespaces_.end())
+        if (at == namespaces_.end() || at->second->of_tool())
             return fault::unknown_namespace;
         const auto& job = at->second->description();
         if (rank >= job.size)
@@ -117,6 +145,11 @@ public:
     }
 
 private:
+    namespace_record& insert(std::unique_ptr<namespace_record> record)
+    {
+        return *namespaces_.emplace(record->description().nspace, std::move(record)).first->second;
+    }
+
     struct hash {
         using is_transparent = void;
         std::size_t operator()(std::string_view text) const noexcept

@@ -14,6 +14,9 @@ struct requester {
     wire::proc who;
     ::uid_t uid = 0;
     std::uint64_t session = 0; ///< of the connection; unique in its server, never reused
+
+    /// Whether it may learn about processes of this user: its own, and root about all.
+    bool may_see(::uid_t other) const noexcept { return uid == other || uid == 0; }
 };
 
 } // namespace pmixio

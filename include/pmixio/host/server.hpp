@@ -8,16 +8,20 @@
 #include <pmixio/host/collectives.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/events.hpp>
+#include <pmixio/host/queries.hpp>
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/store.hpp>
 #include <pmixio/host/upcalls.hpp>
 #include <pmixio/listen/contact.hpp>
 #include <pmixio/listen/listener.hpp>
+#include <pmixio/message/control.hpp>
 #include <pmixio/message/event.hpp>
 #include <pmixio/policies.hpp>
 #include <pmixio/rethrow.hpp>
 #include <pmixio/security/kernel_peer.hpp>
 #include <pmixio/session/session.hpp>
+
+#include <unistd.h>
 
 #include <array>
 #include <cstdint>
@@ -34,7 +38,8 @@ namespace pmixio {
 /// What a server is told when it is made, besides its policies.
 template <host_policies P>
 struct server_settings {
-    wire::proc name{"pmixio", 0}; ///< of the server itself, as its peers see it
+    wire::proc name{"pmixio", 0};       ///< of the server itself, as its peers see it
+    std::string hostname = "localhost"; ///< of this node, as tools shall see it
     pmixio::limits limits = P::limits;
     offer<P> offered; ///< what of the compiled-in lists peers may use
     /// Encodings that children are told of. v51 and v61 are left for those who ask: 6.x speaks v41 as well.
@@ -46,8 +51,8 @@ struct server_settings {
 /// One PMIx server for the processes of one node. Everything happens on its executor, which must run one function at a
 /// time: a single-threaded context or a strand. Several servers in one process share nothing.
 ///
-/// A connection's way is admit(); its stages are public: parse_handshake, resolve, validate, reply. State changes in the
-/// last of them only, after the peer's identity is proven.
+/// A connection's way is admit(); its stages are public: parse_handshake, resolve, validate, introduce (for tools only) and
+/// reply. State changes in the last of them only, after the peer's identity is proven.
 ///
 /// Host: an object whose functions are found at compile time, see upcalls.hpp. What it lacks, the library does itself.
 ///
@@ -117,6 +122,14 @@ public:
         return core_->validate(connection, c);
     }
 
+    /// identity -> identity with a name, for peers that no job has; others come back as they are. Asks the host, see
+    /// upcalls.hpp; changes nothing. The server must not be destroyed meanwhile. Takes as long as the host: put it under a
+    /// deadline. Errors: the host's; refused_by_host, name_taken; faults of the peer's attributes.
+    asio::awaitable<result<identity>> introduce(const claim& c, identity who)
+    {
+        return introduce_tool(core_, c, std::move(who));
+    }
+
     /// identity -> session: counts the peer in, answers it, and serves it from then on. The index the peer was given.
     /// Faults: too_many_connections; unknown_namespace or unknown_rank if it was removed meanwhile; the peer is told as
     /// refuse() does, and closed.
@@ -180,12 +193,12 @@ private:
     static asio::awaitable<result<void>> admit_one(core_pointer self, socket connection)
     {
         detail::tell(self->settings.observer, event::accepted{});
+        const auto since = P::clock::now();
         if (self->handshakes.size() >= self->settings.limits.pending_handshakes)
             co_return self->refuse(connection, fault::too_many_pending, {}, {});
 
         typename core::queue::template entry<socket> waiting(self->handshakes, connection);
         auto said = co_await parse_handshake(connection, self->settings.limits.handshake_bytes);
-        waiting.leave();
         if (self->stopped)
             co_return make_error_code(asio::error::operation_aborted);
         if (!said)
@@ -197,12 +210,46 @@ private:
         const auto matched = pmixio::resolve<P>(*std::move(said), self->jobs, self->settings.offered);
         if (!matched)
             co_return self->refuse(connection, matched.error(), release, claimed);
-        const auto proven = self->validate(connection, *matched);
+        auto proven = self->validate(connection, *matched);
         if (!proven)
             co_return self->refuse(connection, proven.error(), release, claimed);
+        if (proven->kind() != peer_kind::client) {
+            proven = co_await within<typename P::clock>(
+                self->settings.limits.handshake - (P::clock::now() - since),
+                introduce_tool(self, *matched, *std::move(proven)), fault::handshake_timeout);
+            if (self->stopped)
+                co_return make_error_code(asio::error::operation_aborted);
+            if (!proven)
+                co_return self->refuse(connection, proven.error(), release, claimed);
+        }
+        waiting.leave();
         if (const auto index = self->reply(std::move(connection), *proven); !index)
             co_return index.error();
         co_return result<void>();
+    }
+
+    static asio::awaitable<result<identity>> introduce_tool(core_pointer self, const claim& c, identity who)
+    {
+        if (self->jobs.find_process(who.who().nspace, who.who().rank))
+            co_return who;
+        auto infos = P::buffer_ops::visit(
+            c.encoding, [&]<class E>(std::type_identity<E>) { return decode_attributes<E>(c.said); });
+        if (!infos)
+            co_return infos.error();
+        if constexpr (names_tools<Host>) {
+            tool_request asked{who, std::string(c.said.version), *std::move(infos)};
+            auto name = co_await self->host->tool_connected(std::move(asked));
+            if (!name)
+                co_return name.error();
+            if (*name != who.who() && !who.who().nspace.empty())
+                co_return fault::refused_by_host;
+            who = who.named(*std::move(name));
+        } else if (who.uid() != ::geteuid() && who.uid() != 0) {
+            co_return fault::refused_by_host;
+        }
+        if (who.who().nspace.empty())
+            who = who.named(self->free_tool_name());
+        co_return who;
     }
 
     static asio::awaitable<bool> drain_all(core_pointer self, std::chrono::steady_clock::duration limit)
@@ -250,7 +297,8 @@ struct server<P, Host>::core : detail::local_counted {
     core(asio::any_io_executor ex, registry& known, Host* asked, server_settings<P> given)
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
-          clock(executor), data(jobs, clock, settings.name), fences(jobs, clock)
+          clock(executor), data(jobs, clock, settings.name), fences(jobs, clock),
+          questions(jobs, settings.name)
     {
         if (kernel)
             if (const auto works = kernel->self_test(); !works)
@@ -291,29 +339,28 @@ struct server<P, Host>::core : detail::local_counted {
 
     result<std::uint32_t> reply(socket connection, const identity& who)
     {
-        auto* nspace = jobs.find(who.who().nspace);
-        auto* process = nspace ? nspace->process(who.who().rank) : nullptr;
-        const auto no = !nspace    ? fault::unknown_namespace
-                        : !process ? fault::unknown_rank
-                        : process->connections >= settings.limits.connections_per_rank
-                            ? fault::too_many_connections
-                            : fault{};
-        if (no != fault{})
-            return refuse(connection, no, who.release(), who.who());
+        const auto found = place_for(who);
+        if (!found)
+            return refuse(connection, found.error(), who.release(), who.who());
+        auto* process = *found;
 
         const auto index = free_index();
         wire::byte_buffer bytes;
         wire::writer out(bytes);
         if (wants_client_reply(who.kind(), who.release()))
             append_client_reply(out, index);
+        else if (is_legacy(who.kind()))
+            append_legacy_tool_reply(out, settings.name, who.who().nspace);
         else
-            append_tool_reply(out, settings.name, std::nullopt);
+            append_tool_reply(out, settings.name,
+                              needs_identity(who.kind()) ? std::optional(who.who()) : std::nullopt);
         std::error_code failed;
         connection.non_blocking(true, failed);
         if (!failed && connection.write_some(asio::buffer(bytes), failed) != bytes.size() && !failed)
             failed = fault::closed_by_peer;
         if (failed) {
             unused.push_back(index);
+            forget_tool(who.who().nspace);
             return refuse(connection, failed, who.release(), who.who());
         }
         connection.set_option(asio::ip::tcp::no_delay(true), failed);
@@ -342,6 +389,54 @@ struct server<P, Host>::core : detail::local_counted {
         if (!made->closed())
             made->start();
         return index;
+    }
+
+    /// The record that the peer's connections are counted in. For a tool it is made here.
+    result<process_record*> place_for(const identity& who)
+    {
+        const auto& [name, rank] = who.who();
+        auto* nspace = jobs.find(name);
+        if (!nspace && who.kind() != peer_kind::client) {
+            job about;
+            about.nspace = name;
+            about.uid = who.uid();
+            about.gid = who.gid();
+            about.hostname = settings.hostname;
+            nspace = jobs.add_tool(std::move(about), rank);
+        }
+        if (!nspace)
+            return fault::unknown_namespace;
+        auto* process = nspace->process(rank);
+        const bool same = nspace->of_tool() ? who.kind() != peer_kind::client && process &&
+                                                  nspace->description().uid == who.uid()
+                                            : was_started(who.kind());
+        if (!same)
+            return fault::name_taken;
+        if (!process)
+            return fault::unknown_rank;
+        if (process->connections >= settings.limits.connections_per_rank)
+            return fault::too_many_connections;
+        return process;
+    }
+
+    /// Removes the namespace of a tool that has no connection.
+    void forget_tool(std::string_view name)
+    {
+        auto* nspace = jobs.find(name);
+        if (!nspace || !nspace->of_tool() || nspace->processes()[0].connections != 0)
+            return;
+        data.forget(name);
+        fences.forget(name);
+        jobs.remove(name);
+    }
+
+    wire::proc free_tool_name()
+    {
+        wire::proc name{{}, 0};
+        do
+            name.nspace = settings.name.nspace + "-tool-" + std::to_string(++last_tool);
+        while (jobs.find(name.nspace));
+        return name;
     }
 
     std::uint32_t free_index()
@@ -388,6 +483,7 @@ struct server<P, Host>::core : detail::local_counted {
             if constexpr (wants_lost<Host>)
                 if (!ended.peer.finalized && !stopped)
                     host->lost(ended.peer.from);
+            forget_tool(who.nspace);
         }
         --sessions;
         unused.push_back(ended.peer.index);
@@ -425,7 +521,8 @@ struct server<P, Host>::core : detail::local_counted {
         close_sessions(nspace);
         data.forget(nspace);
         fences.forget(nspace);
-        return jobs.remove(nspace);
+        jobs.remove(nspace); // unless it was a tool's, and went with its last session
+        return true;
     }
 
     void stop()
@@ -498,6 +595,9 @@ struct server<P, Host>::core : detail::local_counted {
             const auto request = message::read<message::deregister_events, Encoding>(in, from.peer.with);
             return request ? listeners.remove(who, *request) : report_malformed(from, request.error());
         }
+        case wire::command::query:
+            return handle(std::type_identity<message::query>{},
+                          [&](auto request, auto reply) { reply(questions.answer(who, request)); });
         case wire::command::notify:
             return handle(std::type_identity<message::notify>{}, [&](auto request, auto reply) {
                 reply({});
@@ -554,11 +654,12 @@ struct server<P, Host>::core : detail::local_counted {
     store data;
     collectives fences;
     events listeners;
+    queries questions;
     read_buffer reads;
     std::vector<session_pointer> peers; ///< by index
     std::vector<std::uint32_t> unused;  ///< free indices
     std::size_t sessions = 0;
-    std::uint64_t last_session = 0;
+    std::uint64_t last_session = 0, last_tool = 0;
     std::function<void()> on_idle;
     bool stopped = false;
 };

@@ -34,7 +34,7 @@ public:
     void job_data(const requester& from, responder<message::job_data> reply)
     {
         auto* nspace = jobs_.find(from.who.nspace);
-        nspace ? reply(make_job_data(nspace->description(), server_)) : reply.refuse(wire::status::not_found);
+        nspace ? reply(make_job_data(*nspace, server_)) : reply.refuse(wire::status::not_found);
     }
 
     /// Merges by key, the last value wins. Of the two buckets of a commit, the first is for processes of this node.
@@ -130,16 +130,12 @@ private:
                                                [&](const auto& each) { return each.key == *request.key; });
         };
         if (request.rank == wire::rank::wildcard || (request.key && is_reserved_key(*request.key))) {
-            const bool of_job = request.rank == wire::rank::wildcard || request.rank == wire::rank::undefined;
-            if (!of_job && !nspace->process(request.rank))
-                return std::nullopt;
-            auto data = of_job ? job_level_data(nspace->description(), server_)
-                               : process_level_data(nspace->description(), request.rank);
-            if (!has(data))
+            auto data = level_data(*nspace, request.rank, server_);
+            if (!data || !has(*data))
                 return std::nullopt;
             auto& source = reply.sources.emplace_back();
             source.id = {request.nspace, request.rank};
-            source.data = std::move(data);
+            source.data = *std::move(data);
             return reply;
         }
         if (request.rank == wire::rank::undefined) {
@@ -168,7 +164,7 @@ private:
     namespace_record* visible(const requester& from, const message::get& request)
     {
         auto* nspace = jobs_.find(request.nspace);
-        return nspace && nspace->description().uid == from.uid ? nspace : nullptr;
+        return nspace && from.may_see(nspace->description().uid) ? nspace : nullptr;
     }
 
     /// Whether waiting makes sense.

@@ -7,6 +7,8 @@
 #include <pmixio/message/process.hpp>
 
 #include <concepts>
+#include <string>
+#include <vector>
 
 namespace pmixio {
 
@@ -25,6 +27,23 @@ concept wants_finalized = requires(Host& host, const requester& who) { host.fina
 /// running: only its exit tells.
 template <class Host>
 concept wants_lost = requires(Host& host, const requester& who) { host.lost(who); };
+
+/// A tool, launcher or singleton that no job has. Who it runs for is proven, what it says of itself is not.
+struct tool_request {
+    identity peer;
+    std::string version;           ///< of its library
+    std::vector<wire::info> infos; ///< what it was initialised with, and e.g. `pmix.ppid`, `pmix.cmd.line`
+};
+
+/// `asio::awaitable<result<wire::proc>> tool_connected(tool_request)`: may such a peer connect, and as whom? Return
+/// `request.peer.who()` to accept it: a tool without a name gets one then, or the one returned instead. A tool that has a
+/// name cannot be given another (refused_by_host). Errors are told to the peer as status_for() says. The handshake's
+/// deadline covers the call; it is cancelled at its end.
+/// Without it: tools of this process's user and of root are accepted.
+template <class Host>
+concept names_tools = requires(Host& host, tool_request request) {
+    { host.tool_connected(std::move(request)) } -> std::same_as<asio::awaitable<result<wire::proc>>>;
+};
 
 /// `asio::awaitable<wire::status> abort(requester, message::abort)`: a process wants processes killed. It is answered when
 /// the coroutine returns, and waits for that: return first, kill then. Without it: NOT_SUPPORTED.
