@@ -90,6 +90,20 @@ inline std::optional<std::vector<wire::kval>> level_data(const namespace_record&
     return std::nullopt;
 }
 
+/// Everything about a job, for processes of others. Clients from 4.x on ask no more once they have something of it, so the
+/// keys of its ranks are in there, as arrays.
+inline std::vector<wire::kval> foreign_job_data(const namespace_record& of, const wire::proc& server)
+{
+    auto data = job_level_data(of.description(), server);
+    for (wire::rank_type i = 0; i != of.description().size; ++i) {
+        std::vector<wire::info> keys{{"pmix.rank", 0, wire::value::rank(of.first_rank() + i)}};
+        for (auto& each : process_level_data(of.description(), i))
+            keys.push_back({std::move(each.key), 0, std::move(each.content)});
+        data.push_back({"pmix.pdata", wire::value::infos(keys)});
+    }
+    return data;
+}
+
 /// The whole answer to REQ.
 inline message::job_data make_job_data(const namespace_record& of, const wire::proc& server)
 {

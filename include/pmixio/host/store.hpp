@@ -118,13 +118,6 @@ private:
         if (!nspace)
             return std::nullopt;
 
-        message::get_reply reply;
-        if (request.nspace != from.who.nspace) {
-            auto& job = reply.sources.emplace_back();
-            job.id = {request.nspace, wire::rank::wildcard};
-            job.data = job_level_data(nspace->description(), server_);
-        }
-
         const auto has = [&](const auto& data) {
             return !request.key || std::any_of(data.begin(), data.end(),
                                                [&](const auto& each) { return each.key == *request.key; });
@@ -133,30 +126,40 @@ private:
             auto data = level_data(*nspace, request.rank, server_);
             if (!data || !has(*data))
                 return std::nullopt;
-            auto& source = reply.sources.emplace_back();
-            source.id = {request.nspace, request.rank};
-            source.data = *std::move(data);
-            return reply;
+            return reply_with(from, *nspace, {request.nspace, request.rank}, *std::move(data));
         }
         if (request.rank == wire::rank::undefined) {
             for (const auto& process : nspace->processes())
                 if (request.key && process.local.contains(*request.key))
-                    return add(std::move(reply), {request.nspace, wire::rank::undefined}, process);
+                    return reply_with(from, *nspace, {request.nspace, wire::rank::undefined},
+                                      values(process));
             return std::nullopt;
         }
         const auto* process = nspace->process(request.rank);
         if (!process || !process->committed || (request.key && !process->local.contains(*request.key)))
             return std::nullopt;
-        return add(std::move(reply), {request.nspace, request.rank}, *process);
+        return reply_with(from, *nspace, {request.nspace, request.rank}, values(*process));
     }
 
-    static message::get_reply add(message::get_reply reply, wire::proc id, const process_record& process)
+    static std::vector<wire::kval> values(const process_record& process)
     {
-        auto& source = reply.sources.emplace_back();
-        source.id = std::move(id);
-        source.data.reserve(process.local.size());
+        std::vector<wire::kval> data;
+        data.reserve(process.local.size());
         for (const auto& [name, content] : process.local)
-            source.data.push_back({name, content});
+            data.push_back({name, content});
+        return data;
+    }
+
+    /// A requester of another namespace gets that job's data too, once: newer clients find nothing if it is there twice.
+    message::get_reply reply_with(const requester& from, const namespace_record& of, wire::proc id,
+                                  std::vector<wire::kval> data) const
+    {
+        message::get_reply reply;
+        const bool foreign = id.nspace != from.who.nspace;
+        if (foreign)
+            reply.sources.push_back({{id.nspace, wire::rank::wildcard}, foreign_job_data(of, server_)});
+        if (!foreign || id.rank != wire::rank::wildcard)
+            reply.sources.push_back({std::move(id), std::move(data)});
         return reply;
     }
 
