@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -59,11 +60,26 @@ constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...]
       --encodings LIST       encodings offered: v61, v51, v41, v4, v3, v21 (v41,v4,v3,v21)
       --tag-output           put [NAME,RANK]<stdout>: in front of every line
       --timeout SECONDS      end the job after this time, with exit status 124
-      --tmpdir DIR           where the job's temporary directory is made ($TMPDIR, or /tmp)
       --handshake-timeout S  time a connection has to identify itself (5)
       --max-pending N        connections that may be in their handshake at once (1024)
       --serve                launch nothing: print READY URI, serve the ranks until SIGTERM or SIGINT
       --stats FILE           write counters as JSON at exit
+Where it listens:
+      --if-include LIST      only on these interfaces, addresses or networks (a/b)
+      --if-exclude LIST      on all but these
+      --remote-connections   where other machines can connect, instead of on the loopback interface
+      --ipv4-port RANGES     on one of these ports, e.g. 5000-5010,6000
+      --ipv6-port RANGES     the same for IPv6
+      --disable-ipv4         not on IPv4
+      --enable-ipv6          on IPv6 too
+      --explain-interfaces   say what is taken and why the rest is not, and exit
+Who is told:
+      --report-uri WHERE     write the URI to standard output (-), standard error (+), a descriptor (N) or a file
+      --rendezvous-file FILE write a contact file there
+      --session-tool         write contact files for tools into the temporary directory
+      --system-tool          be the system's server: write its contact file into the system's temporary directory
+      --tmpdir DIR           temporary directory ($PMIX_SERVER_TMPDIR, $TMPDIR, or /tmp)
+      --system-tmpdir DIR    the system's ($PMIX_SYSTEM_TMPDIR, $TMPDIR, or /tmp)
   -h, --help    --version
 Exit status: 0 if all ranks exit with 0; else that of the first that failed (128+N if killed by signal N);
 124 on --timeout; 2 for bad usage; 126 or 127 if PROGRAM cannot be started.
@@ -72,10 +88,11 @@ Exit status: 0 if all ranks exit with 0; else that of the first that failed (128
 struct options {
     std::uint32_t ranks = 1;
     std::string nspace = "pmixrun-" + std::to_string(::getpid());
-    std::string tmpdir, stats;
+    std::string stats;
     std::optional<std::chrono::milliseconds> timeout;
-    bool tag_output = false, serve = false;
+    bool tag_output = false, serve = false, explain = false, help = false, version = false;
     std::vector<std::string> program;
+    pmixio::listener_config listen;
     pmixio::server_settings<site> settings;
 };
 
@@ -100,69 +117,94 @@ std::chrono::milliseconds seconds(std::string_view option, std::string_view text
         static_cast<std::int64_t>(1000 * number<double>(option, text, 0.001, 1e8)));
 }
 
-/// The options, or nothing if they asked for text that has been printed.
-std::optional<options> parse(std::vector<std::string> args)
+template <class List>
+auto subset(std::string_view option, std::string_view list)
+{
+    const auto chosen = List::subset(list);
+    if (!chosen)
+        throw bad_usage{
+            fmt::format("{}: '{}' is not a list of: {}", option, list, fmt::join(List::names, ", "))};
+    return *chosen;
+}
+
+options parse(const std::vector<std::string>& args)
 {
     options o;
     o.settings.offered.securities = site::security::those_in("native");
+    pmixio::apply_mca_environment(o.listen);
+    pmixio::apply_tmpdir_environment(o.listen);
+
+    auto& [include, exclude, ipv4, ipv6, remote] = o.listen.interfaces;
+    bool no_ipv4 = false;
+    const std::map<std::string_view, bool*> flags{
+        {"--tag-output", &o.tag_output},
+        {"--serve", &o.serve},
+        {"--remote-connections", &remote},
+        {"--disable-ipv4", &no_ipv4},
+        {"--enable-ipv6", &ipv6},
+        {"--explain-interfaces", &o.explain},
+        {"--session-tool", &o.listen.session_tool},
+        {"--system-tool", &o.listen.system_tool},
+        {"--help", &o.help},
+        {"-h", &o.help},
+        {"--version", &o.version},
+    };
+    std::string name, value; // of the option at hand
+    const auto text = [&](std::string& to) { return [&] { to = value; }; };
+    const auto list = [&](auto& to) { return [&] { to = pmixio::split_list(value); }; };
+    const auto ports = [&](auto& to) { return [&] { to = pmixio::port_ranges::parse(value); }; };
+    const auto ranks = [&] { o.ranks = number<std::uint32_t>(name, value, 1, 65'536); };
+    const std::map<std::string_view, std::function<void()>> values{
+        {"-n", ranks},
+        {"--np", ranks},
+        {"--nspace", text(o.nspace)},
+        {"--security", [&] { o.settings.offered.securities = subset<site::security>(name, value); }},
+        {"--encodings", [&] { o.settings.advertised = subset<site::buffer_ops>(name, value); }},
+        {"--timeout", [&] { o.timeout = seconds(name, value); }},
+        {"--handshake-timeout", [&] { o.settings.limits.handshake = seconds(name, value); }},
+        {"--max-pending",
+         [&] { o.settings.limits.pending_handshakes = number<std::size_t>(name, value, 1, 1'000'000); }},
+        {"--stats", text(o.stats)},
+        {"--if-include", list(include)},
+        {"--if-exclude", list(exclude)},
+        {"--ipv4-port", ports(o.listen.ipv4_ports)},
+        {"--ipv6-port", ports(o.listen.ipv6_ports)},
+        {"--report-uri", text(o.listen.report_uri)},
+        {"--rendezvous-file", text(o.listen.rendezvous_file)},
+        {"--tmpdir", text(o.listen.server_tmpdir)},
+        {"--system-tmpdir", text(o.listen.system_tmpdir)},
+    };
 
     for (std::size_t i = 0; i != args.size(); ++i) {
-        auto name = args[i];
-        std::optional<std::string> attached;
-        if (const auto equals = name.find('='); name.starts_with("--") && equals != std::string::npos) {
-            attached = name.substr(equals + 1);
-            name.resize(equals);
-        }
-        const auto value = [&]() -> std::string {
-            if (attached)
-                return *attached;
-            if (i + 1 == args.size())
-                throw bad_usage{name + " needs a value"};
-            return args[++i];
-        };
-        const auto subset = [&]<class List>(std::type_identity<List>) {
-            const auto list = value();
-            const auto chosen = List::subset(list);
-            if (!chosen)
-                throw bad_usage{
-                    fmt::format("{}: '{}' is not a list of: {}", name, list, fmt::join(List::names, ", "))};
-            return *chosen;
-        };
-
-        if (name == "-n" || name == "--np")
-            o.ranks = number<std::uint32_t>(name, value(), 1, 65'536);
-        else if (name == "--nspace")
-            o.nspace = value();
-        else if (name == "--security")
-            o.settings.offered.securities = subset(std::type_identity<site::security>{});
-        else if (name == "--encodings")
-            o.settings.advertised = subset(std::type_identity<site::buffer_ops>{});
-        else if (name == "--tag-output")
-            o.tag_output = true;
-        else if (name == "--timeout")
-            o.timeout = seconds(name, value());
-        else if (name == "--tmpdir")
-            o.tmpdir = value();
-        else if (name == "--handshake-timeout")
-            o.settings.limits.handshake = seconds(name, value());
-        else if (name == "--max-pending")
-            o.settings.limits.pending_handshakes = number<std::size_t>(name, value(), 1, 1'000'000);
-        else if (name == "--serve")
-            o.serve = true;
-        else if (name == "--stats")
-            o.stats = value();
-        else if (name == "-h" || name == "--help")
-            return fmt::print("{}", usage), std::nullopt;
-        else if (name == "--version")
-            return fmt::print("pmixrun (pmixio) 0.1.0\n"), std::nullopt;
-        else if (name.starts_with('-') && name != "--")
-            throw bad_usage{"unknown option " + name};
-        else {
+        name = args[i];
+        if (name == "--" || !name.starts_with('-')) {
             o.program.assign(args.begin() + static_cast<std::ptrdiff_t>(i + (name == "--")), args.end());
             break;
         }
+        const auto equals = name.starts_with("--") ? name.find('=') : name.npos;
+        const bool attached = equals != name.npos;
+        value = attached ? name.substr(equals + 1) : "";
+        name.resize(std::min(equals, name.size()));
+        if (const auto flag = flags.find(name); flag != flags.end()) {
+            if (attached)
+                throw bad_usage{name + " takes no value"};
+            *flag->second = true;
+        } else if (const auto taker = values.find(name); taker != values.end()) {
+            if (!attached && i + 1 == args.size())
+                throw bad_usage{name + " needs a value"};
+            if (!attached)
+                value = args[++i];
+            try {
+                taker->second();
+            } catch (const std::invalid_argument& bad) {
+                throw bad_usage{name + ": " + bad.what()};
+            }
+        } else {
+            throw bad_usage{"unknown option " + name};
+        }
     }
-    if (o.serve != o.program.empty())
+    ipv4 &= !no_ipv4;
+    if (!(o.help || o.version || o.explain) && o.serve != o.program.empty())
         throw bad_usage{o.serve ? "--serve launches nothing: no PROGRAM, please" : "which PROGRAM?"};
     return o;
 }
@@ -170,12 +212,8 @@ std::optional<options> parse(std::vector<std::string> args)
 /// A directory for the job's files, removed with all that is in it.
 class job_directory {
 public:
-    explicit job_directory(std::string parent)
+    explicit job_directory(const std::string& parent)
     {
-        if (parent.empty()) {
-            const char* set = std::getenv("TMPDIR");
-            parent = set && *set ? set : "/tmp";
-        }
         path_ = parent + "/pmixrun-XXXXXX";
         if (!::mkdtemp(path_.data()))
             throw std::system_error(errno, std::system_category(),
@@ -209,8 +247,9 @@ pipe_ends open_pipe()
 class launcher {
 public:
     launcher(asio::io_context& io, options o)
-        : io_(io), options_(std::move(o)), directory_(options_.tmpdir), listener_(io, pmixio::loopback()),
-          children_changed_(io, SIGCHLD), asked_to_stop_(io, SIGTERM, SIGINT), over_(io), grace_(io)
+        : io_(io), options_(std::move(o)), directory_(options_.listen.server_tmpdir),
+          listeners_(pmixio::open_listeners(io, options_.listen)), children_changed_(io, SIGCHLD),
+          asked_to_stop_(io, SIGTERM, SIGINT), over_(io), grace_(io)
     {
         char host[256] = "localhost";
         ::gethostname(host, sizeof host - 1);
@@ -232,12 +271,13 @@ public:
             fmt::print(stderr,
                        "pmixrun: {}: the kernel cannot be asked who connects; no client will be admitted\n",
                        known.error().message());
-        asio::co_spawn(io_, serve(), pmixio::rethrow);
+        for (auto& each : listeners_)
+            asio::co_spawn(io_, serve(each), pmixio::rethrow);
         asio::co_spawn(io_, stop_when_asked(), pmixio::rethrow);
         if (options_.timeout)
             asio::co_spawn(io_, end_after(*options_.timeout), pmixio::rethrow);
         if (options_.serve) {
-            fmt::print("READY {}\n", pmixio::server_uri(server_->name(), listener_.local_endpoint()));
+            fmt::print("READY {}\n", pmixio::server_uri(server_->name(), listeners_[0].local_endpoint()));
             std::fflush(stdout);
         } else {
             asio::co_spawn(io_, reap(), pmixio::rethrow);
@@ -275,7 +315,7 @@ private:
             children_[who.rank].*flag = true;
     }
 
-    asio::awaitable<void> serve() { co_await server_->serve(listener_); }
+    asio::awaitable<void> serve(pmixio::listener& at) { co_await server_->serve(at); }
 
     // starting
 
@@ -293,7 +333,7 @@ private:
             if (!pmixio::is_foreign_variable(*each))
                 variables.emplace_back(*each);
         auto ours =
-            server_->environment_for({options_.nspace, rank}, listener_, hostname_, directory_.path());
+            server_->environment_for({options_.nspace, rank}, listeners_[0], hostname_, directory_.path());
         for (auto&& each : pmixio::open_mpi_4_environment())
             ours.push_back(std::move(each));
         for (const auto& [name, value] : ours)
@@ -460,7 +500,8 @@ private:
     /// Stops listening, gives sessions time to end, and lets the context run dry.
     asio::awaitable<void> wind_up()
     {
-        listener_.close();
+        for (auto& each : listeners_)
+            each.close();
         children_changed_.cancel();
         asked_to_stop_.cancel();
         over_.cancel();
@@ -520,7 +561,7 @@ private:
     std::string hostname_;
     pmixio::registry jobs_;
     std::optional<pmixio::server<site, launcher>> server_;
-    pmixio::listener listener_;
+    std::deque<pmixio::listener> listeners_;
     asio::signal_set children_changed_, asked_to_stop_;
     asio::steady_timer over_, grace_;
     asio::thread_pool printers_{1};
@@ -535,10 +576,17 @@ int main(int argc, char** argv)
 {
     try {
         auto chosen = parse({argv + 1, argv + argc});
-        if (!chosen)
-            return 0;
+        if (chosen.help)
+            return fmt::print("{}", usage), 0;
+        if (chosen.version)
+            return fmt::print("pmixrun (pmixio) 0.1.0\n"), 0;
+        if (chosen.explain)
+            return fmt::print(
+                       "{}",
+                       choose_interfaces(pmixio::local_addresses(), chosen.listen.interfaces).explain()),
+                   0;
         asio::io_context io(1);
-        return launcher(io, *std::move(chosen)).run();
+        return launcher(io, std::move(chosen)).run();
     } catch (const bad_usage& bad) {
         fmt::print(stderr, "pmixrun: {} (see pmixrun --help)\n", bad.text);
         return 2;

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -151,4 +152,18 @@ TEST_CASE("a tool has the rank it brought, and is alone")
     CHECK(at(*level_data(tool, wire::rank::wildcard, server), "pmix.job.size") == value::uint32(1));
     CHECK(!level_data(tool, 0, server));
     CHECK(!level_data(tool, 8, server));
+}
+
+TEST_CASE("what a foreign process learns of a job has an array for each rank")
+{
+    const auto data = foreign_job_data(namespace_record(three), server);
+    const auto job_keys = job_level_data(three, server);
+    REQUIRE(data.size() == job_keys.size() + 3);
+    CHECK(std::equal(job_keys.begin(), job_keys.end(), data.begin()));
+    for (std::uint32_t rank = 0; rank != 3; ++rank) {
+        std::vector<wire::info> keys{{"pmix.rank", 0, value::rank(rank)}};
+        for (const auto& each : process_level_data(three, rank))
+            keys.push_back({each.key, 0, each.content});
+        CHECK(data[job_keys.size() + rank] == wire::kval{"pmix.pdata", value::infos(keys)});
+    }
 }

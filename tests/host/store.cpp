@@ -309,6 +309,23 @@ TEST_CASE_FIXTURE(fixture, "a get from another namespace has the data of that jo
     CHECK(*find(all[1], "k") == value::uint32(5));
 }
 
+TEST_CASE_FIXTURE(fixture, "a get of another job has that job's data once, with its ranks")
+{
+    get({"b", wire::rank::wildcard}, "pmix.job.size");
+    const auto all = sources(asks);
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].id == wire::proc{"b", wire::rank::wildcard});
+    CHECK(find(all[0], "pmix.pdata"));
+}
+
+TEST_CASE_FIXTURE(fixture, "root sees the jobs of all users")
+{
+    put({"other", 0}, "k", 5);
+    asks.from.uid = 0;
+    get({"other", 0}, "k");
+    CHECK(sources(asks).size() == 2);
+}
+
 TEST_CASE_FIXTURE(fixture, "a get held for another namespace has the data of that job in front too")
 {
     get({"b", 1}, "k");
