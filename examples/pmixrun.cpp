@@ -2,7 +2,6 @@
 #include <pmixio/server.hpp>
 
 #include <fmt/core.h>
-#include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -121,9 +120,11 @@ template <class List>
 auto subset(std::string_view option, std::string_view list)
 {
     const auto chosen = List::subset(list);
+    std::string all;
+    for (const auto name : List::names)
+        (all += all.empty() ? "" : ", ") += name;
     if (!chosen)
-        throw bad_usage{
-            fmt::format("{}: '{}' is not a list of: {}", option, list, fmt::join(List::names, ", "))};
+        throw bad_usage{fmt::format("{}: '{}' is not a list of: {}", option, list, all)};
     return *chosen;
 }
 

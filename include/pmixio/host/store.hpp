@@ -155,11 +155,17 @@ private:
                                   std::vector<wire::kval> data) const
     {
         message::get_reply reply;
-        const bool foreign = id.nspace != from.who.nspace;
-        if (foreign)
-            reply.sources.push_back({{id.nspace, wire::rank::wildcard}, foreign_job_data(of, server_)});
-        if (!foreign || id.rank != wire::rank::wildcard)
-            reply.sources.push_back({std::move(id), std::move(data)});
+        const bool foreign = id.nspace != from.who.nspace, of_job = id.rank == wire::rank::wildcard;
+        if (foreign) {
+            auto& job = reply.sources.emplace_back();
+            job.id = {id.nspace, wire::rank::wildcard};
+            job.data = foreign_job_data(of, server_);
+        }
+        if (!foreign || !of_job) {
+            auto& source = reply.sources.emplace_back();
+            source.id = std::move(id);
+            source.data = std::move(data);
+        }
         return reply;
     }
 
