@@ -58,6 +58,13 @@ const row rows[] = {
     {fault::closed_inside_message, 99, "closed_inside_message", refusal::malformed},
     {fault::closed_by_us, 100, "closed_by_us", refusal::gone},
     {fault::no_interface, 128, "no_interface", refusal::gone},
+    {fault::bad_uri, 160, "bad_uri", refusal::malformed},
+    {fault::bad_contact_file, 161, "bad_contact_file", refusal::malformed},
+    {fault::incomplete_contact_file, 162, "incomplete_contact_file", refusal::malformed},
+    {fault::untrusted_contact_file, 163, "untrusted_contact_file", refusal::unauthorized},
+    {fault::no_server, 164, "no_server", refusal::gone},
+    {fault::ambiguous_server, 165, "ambiguous_server", refusal::unknown_peer},
+    {fault::rendezvous_timeout, 166, "rendezvous_timeout", refusal::timed_out},
 };
 
 constexpr refusal refusals[] = {refusal::malformed, refusal::unsupported, refusal::unknown_peer, refusal::unauthorized,

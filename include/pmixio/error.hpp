@@ -56,6 +56,14 @@ enum class fault {
     closed_by_us,          ///< the host closed the session
     // the machine
     no_interface = 128, ///< no local address fits the configuration
+    // rendezvous
+    bad_uri = 160,           ///< a server's URI of another form, or without a numeric address and port
+    bad_contact_file,        ///< not text, or lines or a size that no contact file has
+    incomplete_contact_file, ///< empty, or its last line has no end: it is still being written
+    untrusted_contact_file,  ///< no regular file, or another user's
+    no_server,               ///< nothing names a server
+    ambiguous_server,        ///< what was asked for fits more than one server
+    rendezvous_timeout,      ///< no server was found in time
 };
 
 /// What calling code decides on.
@@ -102,27 +110,34 @@ constexpr refusal refusal_of(fault f) noexcept
     case fault::unknown_peer_kind:
     case fault::bad_buffer_kind:
     case fault::bad_credential:
-    case fault::closed_inside_message: return refusal::malformed;
+    case fault::closed_inside_message:
+    case fault::bad_uri:
+    case fault::bad_contact_file:
+    case fault::incomplete_contact_file: return refusal::malformed;
     case fault::unsupported_peer_kind:
     case fault::unsupported_version:
     case fault::unsupported_security:
     case fault::unsupported_encoding:
     case fault::unknown_command: return refusal::unsupported;
     case fault::unknown_namespace:
-    case fault::unknown_rank: return refusal::unknown_peer;
+    case fault::unknown_rank:
+    case fault::ambiguous_server: return refusal::unknown_peer;
     case fault::refused_by_host:
     case fault::name_taken:
     case fault::wrong_user:
     case fault::wrong_group:
     case fault::kernel_unknown:
-    case fault::kernel_unavailable: return refusal::unauthorized;
+    case fault::kernel_unavailable:
+    case fault::untrusted_contact_file: return refusal::unauthorized;
     case fault::too_many_connections:
     case fault::too_many_pending:
     case fault::output_limit: return refusal::overloaded;
-    case fault::handshake_timeout: return refusal::timed_out;
+    case fault::handshake_timeout:
+    case fault::rendezvous_timeout: return refusal::timed_out;
     case fault::closed_by_peer:
     case fault::closed_by_us:
-    case fault::no_interface: return refusal::gone;
+    case fault::no_interface:
+    case fault::no_server: return refusal::gone;
     }
     return refusal::malformed;
 }
@@ -168,6 +183,13 @@ constexpr const char* name_of(fault f) noexcept
     case fault::closed_inside_message: return "closed_inside_message";
     case fault::closed_by_us: return "closed_by_us";
     case fault::no_interface: return "no_interface";
+    case fault::bad_uri: return "bad_uri";
+    case fault::bad_contact_file: return "bad_contact_file";
+    case fault::incomplete_contact_file: return "incomplete_contact_file";
+    case fault::untrusted_contact_file: return "untrusted_contact_file";
+    case fault::no_server: return "no_server";
+    case fault::ambiguous_server: return "ambiguous_server";
+    case fault::rendezvous_timeout: return "rendezvous_timeout";
     }
     return "unknown_fault";
 }

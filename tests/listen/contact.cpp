@@ -91,3 +91,91 @@ TEST_CASE("every variable a child is told is one that a launcher removes before"
         CHECK_FALSE(each.second.empty());
     }
 }
+
+TEST_CASE("what servers of any release print is read")
+{
+    const struct {
+        std::string_view uri;
+        server_address expected;
+    } rows[] = {
+        {"pmixio.0;tcp4://127.0.0.1:4567", {{"pmixio", 0}, at("127.0.0.1", 4567)}},
+        {"pmix-server.9015;tcp4://127.0.0.1:35283", {{"pmix-server", 9015}, at("127.0.0.1", 35283)}},
+        {"a.b.c.7;tcp4://10.0.0.1:1", {{"a.b.c", 7}, at("10.0.0.1", 1)}},
+        {"srv.4294967295;tcp4://10.0.0.1:65535", {{"srv", 4294967295u}, at("10.0.0.1", 65535)}},
+        {"srv.-1;tcp4://10.0.0.1:1", {{"srv", 4294967295u}, at("10.0.0.1", 1)}},
+        {"srv.-2147483648;tcp4://10.0.0.1:1", {{"srv", 2147483648u}, at("10.0.0.1", 1)}},
+        {"srv.0;tcp6://::1:80", {{"srv", 0}, at("::1", 80)}},
+        {"srv.0;tcp6://[::1]:80", {{"srv", 0}, at("::1", 80)}},
+        {"srv.0;tcp6://fe80::1:2:80", {{"srv", 0}, at("fe80::1:2", 80)}},
+        {"srv.0;tcp6://2001:db8:1:2:3:4:5:6:80", {{"srv", 0}, at("2001:db8:1:2:3:4:5:6", 80)}},
+        {"srv.3:srv.3;tcp4://10.0.0.1:1", {{"srv", 3}, at("10.0.0.1", 1)}},
+        {"a.b.3:a.b.3;tcp4://10.0.0.1:1", {{"a.b", 3}, at("10.0.0.1", 1)}},
+        {"a.1:b.1;tcp4://10.0.0.1:1", {{"a.1:b", 1}, at("10.0.0.1", 1)}},
+        {"n\xc3\xb6 de@x.1;tcp4://10.0.0.1:1", {{"n\xc3\xb6 de@x", 1}, at("10.0.0.1", 1)}},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.uri);
+        const auto parsed = parse_server_uri(row.uri);
+        REQUIRE(parsed);
+        CHECK((*parsed == row.expected));
+    }
+}
+
+TEST_CASE("what is printed is read back")
+{
+    for (const auto* address : {"127.0.0.1", "255.255.255.254", "::1", "fe80::1:2", "::ffff:10.1.2.3"}) {
+        const server_address printed{{"some.name-7", wire::rank::wildcard}, at(address, 65535)};
+        CAPTURE(server_uri(printed));
+        const auto parsed = parse_server_uri(server_uri(printed));
+        REQUIRE(parsed);
+        CHECK((*parsed == printed));
+    }
+}
+
+TEST_CASE("other texts are no URI")
+{
+    using namespace std::string_view_literals;
+    for (const auto uri : {
+             ""sv, ";"sv, "."sv, "srv.0"sv, "srv.0;"sv, "srv;tcp4://10.0.0.1:1"sv, ".0;tcp4://10.0.0.1:1"sv,
+             "srv.;tcp4://10.0.0.1:1"sv, "srv.x;tcp4://10.0.0.1:1"sv, "srv.0x1;tcp4://10.0.0.1:1"sv,
+             "srv. 1;tcp4://10.0.0.1:1"sv, "srv.+1;tcp4://10.0.0.1:1"sv, "srv.1 ;tcp4://10.0.0.1:1"sv,
+             "srv.4294967296;tcp4://10.0.0.1:1"sv, "srv.-2147483649;tcp4://10.0.0.1:1"sv,
+             "srv.99999999999999999999;tcp4://10.0.0.1:1"sv, "srv.0;;tcp4://10.0.0.1:1"sv,
+             "srv.0;tcp4://10.0.0.1:1;"sv, "sr;v.0;tcp4://10.0.0.1:1"sv, "srv.0;tcp://10.0.0.1:1"sv,
+             "srv.0;TCP4://10.0.0.1:1"sv, "srv.0;usock://10.0.0.1:1"sv, "srv.0;tcp4:10.0.0.1:1"sv,
+             "srv.0;tcp4://:1"sv, "srv.0;tcp4://10.0.0.1"sv, "srv.0;tcp4://10.0.0.1:"sv, "srv.0;tcp4://10.0.0.1:0"sv,
+             "srv.0;tcp4://10.0.0.1:65536"sv, "srv.0;tcp4://10.0.0.1:-1"sv, "srv.0;tcp4://10.0.0.1:1 "sv,
+             "srv.0;tcp4://10.0.0.1: 1"sv, "srv.0;tcp4:// 10.0.0.1:1"sv, "srv.0;tcp4://10.0.0:1"sv,
+             "srv.0;tcp4://10.0.0.256:1"sv, "srv.0;tcp4://localhost:1"sv, "srv.0;tcp4://host.example:1"sv,
+             "srv.0;tcp4://[10.0.0.1]:1"sv, "srv.0;tcp4://::1:1"sv, "srv.0;tcp6://10.0.0.1:1"sv,
+             "srv.0;tcp6://localhost:1"sv, "srv.0;tcp6://[::1:1"sv, "srv.0;tcp6://::1]:1"sv, "srv.0;tcp6://[]:1"sv,
+             "srv.0;tcp6://[::1]"sv, "srv.0;tcp6://[::1]1"sv, "srv.0;tcp6://fe80::1%nosuchinterface:1"sv,
+             "srv.0;tcp4://0.0.0.0:1"sv, "srv.0;tcp6://:::1"sv, "srv.0;tcp4://224.0.0.1:1"sv,
+             "srv.0;tcp4://127.0.0.1\0junk:1"sv, "srv\0.0;tcp4://127.0.0.1:1"sv, "srv\n.0;tcp4://127.0.0.1:1"sv,
+             "srv.0;tcp4://127.0.0.1:1\n"sv, "srv.0;tcp4://127.0.0.1:1\r"sv, "srv.0:srv.0:srv.0"sv,
+         }) {
+        CAPTURE(uri);
+        CHECK(parse_server_uri(uri).error() == fault::bad_uri);
+    }
+}
+
+TEST_CASE("every proper prefix of a URI is refused, or names a shorter port")
+{
+    const std::string uri = "srv.12;tcp4://127.0.0.1:4567";
+    for (std::size_t length = 0; length != uri.size(); ++length) {
+        CAPTURE(length);
+        const auto parsed = parse_server_uri(std::string_view(uri).substr(0, length));
+        if (length <= uri.rfind(':') + 1)
+            CHECK_FALSE(parsed);
+        else
+            CHECK((parsed && std::to_string(parsed->at.port()) == uri.substr(uri.rfind(':') + 1, length - uri.rfind(':') - 1)));
+    }
+}
+
+TEST_CASE("a namespace has at most 255 bytes")
+{
+    const std::string rest = ".0;tcp4://127.0.0.1:1";
+    CHECK(parse_server_uri(std::string(255, 'n') + rest));
+    CHECK(parse_server_uri(std::string(256, 'n') + rest).error() == fault::name_too_long);
+    CHECK(parse_server_uri(std::string(1'000'000, 'n') + rest).error() == fault::name_too_long);
+}
