@@ -44,6 +44,12 @@ inline std::string server_uri(const server_address& address)
 /// Errors: fault::name_too_long; fault::bad_uri for any other form, host names included: they are not looked up.
 inline result<server_address> parse_server_uri(std::string_view uri);
 
+/// The variable that carries the URI for peers of one encoding.
+inline std::string server_uri_variable(std::string_view encoding)
+{
+    return "PMIX_SERVER_URI" + std::string(encoding.substr(1));
+}
+
 /// The release that our answers look like. Some peers change their requests by it.
 inline constexpr std::string_view advertised_release = "4.2.2";
 
@@ -87,7 +93,7 @@ inline environment child_environment(const child_settings& child)
         {"PMIX_VERSION", std::string(advertised_release)},
     };
     for (const auto encoding : child.encodings)
-        result.emplace_back("PMIX_SERVER_URI" + std::string(encoding.substr(1)), child.uri);
+        result.emplace_back(server_uri_variable(encoding), child.uri);
     if (!child.hostname.empty())
         result.emplace_back("PMIX_HOSTNAME", child.hostname);
     if (!child.tmpdir.empty()) {
