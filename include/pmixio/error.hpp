@@ -232,8 +232,9 @@ inline const refusal_category refusal_category_instance{};
 
 inline bool refusal_category::equivalent(const std::error_code& code, int value) const noexcept
 {
-    if (code.category() == fault_category_instance)
-        return refusal_of(static_cast<fault>(code.value())) == static_cast<refusal>(value);
+    // Faults and the statuses of a server say themselves what they are.
+    if (const auto own = code.default_error_condition(); own.category() == refusal_category_instance)
+        return own.value() == value;
     // Asio has a category of its own for the system's errors, which older releases do not map to conditions.
     const bool of_system = code.category() == std::system_category() ||
                            std::string_view(code.category().name()) == "asio.system";

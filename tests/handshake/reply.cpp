@@ -4,6 +4,7 @@
 #include <pmixio/handshake/reply.hpp>
 #include <pmixio/wire/cursor.hpp>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -91,6 +92,128 @@ TEST_CASE("every captured reply is written to the same bytes")
     CHECK(assigned == 7);
     CHECK(refused == 2);
     CHECK(silent == 3);
+}
+
+TEST_CASE("every captured reply is read as what it was written for, and no prefix of it is")
+{
+    using enum peer_kind;
+    struct row {
+        const char* part;
+        peer_kind kind;
+    };
+    const row rows[] = {{"-tool-client.", started_tool}, {"launcher-given-id.", launcher}, {"launcher.", launcher_needs_id},
+                        {"tool-given-id.", tool},        {"tool-needs-id.", tool_needs_id}, {"-tool.", tool_needs_id},
+                        {"singleton.", singleton},       {"client.", client}};
+    std::size_t read = 0;
+    for (const auto& name : names("")) {
+        if (!name.ends_with(".reply") || name.find("rejected") != name.npos)
+            continue;
+        CAPTURE(name);
+        const auto reply = load(name).bytes;
+        const auto* const of = std::ranges::find_if(rows, [&](const row& r) { return name.find(r.part) != name.npos; });
+        REQUIRE(of != std::end(rows));
+        const auto got = parse_reply(reply, of->kind);
+        REQUIRE_MESSAGE(got, got.error().message());
+        ++read;
+
+        if (reply.size() == 8)
+            CHECK(reply == client_reply(got->index.value()));
+        else
+            CHECK(reply == tool_reply(got->server.value(), got->assigned));
+        CHECK(got->assigned.has_value() == needs_identity(of->kind));
+        CHECK(got->server.has_value() != got->index.has_value());
+        for (std::size_t size = 0; size != reply.size(); ++size) {
+            const auto part = std::span(reply).first(size);
+            CHECK(parse_reply(part, of->kind).error() == fault::truncated);
+            const auto wanted = reply_size(part, of->kind); // enough to go on, never too much
+            CHECK((wanted > size && wanted <= reply.size()));
+        }
+        CHECK(reply_size(reply, of->kind) == reply.size());
+        CHECK(parse_reply(reply + hex("00"), of->kind).error() == fault::extra_bytes);
+    }
+    CHECK(read == 28);
+}
+
+TEST_CASE("a singleton takes either reply")
+{
+    CHECK((parse_reply(client_reply(9), peer_kind::singleton).value() == handshake_reply{9, {}, {}}));
+    const wire::proc server{"s", 3};
+    CHECK((parse_reply(tool_reply(server), peer_kind::singleton).value() == handshake_reply{{}, server, {}}));
+    CHECK((parse_reply(load("debian-singleton.reply").bytes, peer_kind::singleton)->server.has_value()));
+    CHECK((parse_reply(load("v6.1.0-singleton.reply").bytes, peer_kind::singleton)->index == 7));
+}
+
+TEST_CASE("an error status is the error, in either place")
+{
+    for (const auto said : {wire::status::not_found, wire::status::invalid_credential, static_cast<wire::status>(-4711),
+                            static_cast<wire::status>(1), wire::status::not_supported}) {
+        for (const auto kind : {peer_kind::client, peer_kind::tool, peer_kind::tool_needs_id, peer_kind::singleton}) {
+            const auto refused = status_reply(said);
+            CHECK(reply_size(refused, kind) == 4);
+            CHECK(parse_reply(refused, kind).error() == wire::make_error_code(said));
+            CHECK(parse_reply(refused + hex("00"), kind).error() == fault::extra_bytes);
+        }
+        auto late = tool_reply({"s", 0});
+        late.resize(late.size() - 4);
+        CHECK(parse_reply(late + status_reply(said), peer_kind::tool).error() == wire::make_error_code(said));
+    }
+    for (const auto* name : {"server-v2.2.5-rejected-unknown-nspace.reply", "server-v3.2.5-rejected-unknown-nspace.reply"})
+        CHECK(parse_reply(load(name).bytes, peer_kind::client).error() == refusal::unknown_peer);
+}
+
+TEST_CASE("an exchange that nobody offered is a fault, not a status")
+{
+    const auto ready = status_reply(wire::status::ready_for_handshake);
+    CHECK(parse_reply(ready, peer_kind::client).error() == fault::unsupported_security);
+    auto late = tool_reply({"s", 0});
+    late.resize(late.size() - 4);
+    CHECK(parse_reply(late + ready, peer_kind::tool).error() == fault::unsupported_security);
+}
+
+TEST_CASE("servers of old releases write one word more to clients, and it is raw")
+{
+    struct row {
+        const char* release;
+        bool raw;
+    };
+    for (const auto& each : {row{"2.0.0", true}, {"2.1.4", true}, {"2.2.2", true}, {"2.2.3", false}, {"3.0.0", true},
+                             {"3.1.2", true}, {"3.1.3", false}, {"3.2.5", false}, {"4.0.0", false}, {"", false}}) {
+        CAPTURE(each.release);
+        const auto server = wire::release::parse(each.release);
+        CHECK(writes_raw_check(server) == each.raw);
+        const auto noisy = hex("00000000 00000000 00000007"), plain = hex("00000000 00000007");
+        const auto& reply = each.raw ? noisy : plain;
+        CHECK(reply_size(reply, peer_kind::client, server) == reply.size());
+        CHECK(parse_reply(reply, peer_kind::client, server)->index == 7);
+        CHECK_FALSE(parse_reply(each.raw ? plain : noisy, peer_kind::client, server));
+        CHECK(reply_size(plain, peer_kind::singleton, server) == 8);
+
+        auto refused = tool_reply({"s", 0});
+        refused.resize(refused.size() - 4);
+        const std::int32_t minus_12 = -12;
+        const auto raw = std::as_bytes(std::span(&minus_12, 1));
+        refused = refused + (each.raw ? bytes(raw.begin(), raw.end()) : hex("fffffff4"));
+        CHECK(parse_reply(refused, peer_kind::tool, server).error() == wire::make_error_code(wire::status::invalid_credential));
+    }
+    const auto old = wire::release::parse("3.1.2");
+    CHECK_FALSE(parse_reply(hex("00000000 00000001 00000007"), peer_kind::client, old));
+}
+
+TEST_CASE("a name that does not end within its field is refused, and what follows its NUL is not part of it")
+{
+    auto reply = tool_reply({"s", 0});
+    reply[6] = std::byte{'x'}; // behind the NUL
+    CHECK((parse_reply(reply, peer_kind::tool)->server == wire::proc{"s", 0}));
+    std::fill_n(reply.begin() + 4, 256, std::byte{'n'});
+    CHECK(parse_reply(reply, peer_kind::tool).error() == fault::name_too_long);
+    reply[4 + 255] = std::byte{0};
+    CHECK(parse_reply(reply, peer_kind::tool)->server->nspace == std::string(255, 'n'));
+}
+
+TEST_CASE("replies to legacy kinds are not read")
+{
+    for (const auto kind : {peer_kind::legacy_tool, peer_kind::legacy_launcher})
+        CHECK(parse_reply(tool_reply({"s", 0}), kind).error() == fault::unsupported_peer_kind);
 }
 
 TEST_CASE("captured tool replies name who the specification says")

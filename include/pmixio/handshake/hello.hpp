@@ -36,6 +36,12 @@ namespace pmixio {
 /// PMIX_MAX_CRED_SIZE: no release sends or takes a larger payload.
 inline constexpr std::size_t max_handshake_bytes = 131'072;
 
+/// Releases that count one byte too many, so that a NUL ends their requests.
+constexpr bool sends_stray_nul(const wire::release& r) noexcept
+{
+    return r >= wire::release{4, 0, 0} && r <= wire::release{4, 2, 2};
+}
+
 /// What a peer says about itself. Nothing in here is verified.
 ///
 /// All views point into the request's bytes. parse_handshake(bytes) leaves those to the caller;
@@ -123,9 +129,8 @@ inline result<hello> parse_handshake(std::span<const std::byte> request,
                 in.fail(fault::bad_boolean);
         }
         said.attributes = in.rest();
-        const bool stray_nul =
-            said.release >= wire::release{4, 0, 0} && said.release <= wire::release{4, 2, 2};
-        if (stray_nul && !said.attributes.empty() && said.attributes.back() == std::byte{0})
+        if (sends_stray_nul(said.release) && !said.attributes.empty() &&
+            said.attributes.back() == std::byte{0})
             said.attributes = said.attributes.first(said.attributes.size() - 1);
     }
     if (!in.ok())

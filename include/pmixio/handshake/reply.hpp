@@ -1,4 +1,4 @@
-// The bytes of the handshake's answer. handshake.md section 4.
+// The bytes of the handshake's answer, both ways. handshake.md section 4.
 //
 // | to                              | bytes                                                              |
 // |---------------------------------|--------------------------------------------------------------------|
@@ -11,11 +11,17 @@
 
 #include <pmixio/error.hpp>
 #include <pmixio/handshake/peer_kind.hpp>
+#include <pmixio/result.hpp>
+#include <pmixio/wire/cursor.hpp>
 #include <pmixio/wire/release.hpp>
+#include <pmixio/wire/status.hpp>
 #include <pmixio/wire/types.hpp>
 #include <pmixio/wire/writer.hpp>
 
+#include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 
 namespace pmixio {
 
@@ -101,6 +107,90 @@ inline void append_legacy_tool_reply(wire::writer& out, const wire::proc& server
     detail::append_nspace(out, server.nspace);
     out.host_order(server.rank);
     append_status(out, wire::status::success);
+}
+
+/// What a server answers to a peer that it admits.
+struct handshake_reply {
+    std::optional<std::uint32_t> index; ///< to clients
+    std::optional<wire::proc> server;   ///< to tools: who it is
+    std::optional<wire::proc> assigned; ///< to tools that needed an identity: theirs
+
+    friend bool operator==(const handshake_reply&, const handshake_reply&) = default;
+};
+
+/// Whether servers of this release write the outcome of the credential check in their own byte order and, to clients,
+/// in front of the index.
+constexpr bool writes_raw_check(const wire::release& server) noexcept
+{
+    return (server.major == 2 && server <= wire::release{2, 2, 2}) ||
+           (server.major == 3 && server <= wire::release{3, 1, 2});
+}
+
+/// How many bytes the reply has that begins like this, as far as these bytes tell: read on until there are that many,
+/// and no more, because messages may follow. `server`: its release; 0.0.0 if it is not known.
+/// A singleton gets either reply. They differ in the fifth byte: the first of a name, or the highest of an index.
+inline std::size_t reply_size(std::span<const std::byte> begin, peer_kind kind,
+                              const wire::release& server = {}) noexcept
+{
+    constexpr std::size_t number = 4, name = wire::max_nspace_length + 1 + number;
+    if (begin.size() < number)
+        return number;
+    if (wire::cursor(begin).big_endian<std::uint32_t>() != 0)
+        return number;
+    const bool is_short =
+        kind == peer_kind::client ||
+        (kind == peer_kind::singleton && (begin.size() <= number || begin[number] == std::byte{0}));
+    if (is_short)
+        return kind == peer_kind::client && writes_raw_check(server) ? 3 * number : 2 * number;
+    return number + (needs_identity(kind) ? 2 * name : name) + number;
+}
+
+/// Reads one whole reply to a peer of this kind. Errors: every fault of the bytes; the server's status, as
+/// wire::make_error_code() gives it; unsupported_security for a server that begins an exchange which nobody offered;
+/// unsupported_peer_kind for legacy kinds, whose replies differ.
+inline result<handshake_reply> parse_reply(std::span<const std::byte> reply, peer_kind kind,
+                                           const wire::release& server = {})
+{
+    if (is_legacy(kind))
+        return fault::unsupported_peer_kind;
+    wire::cursor in(reply);
+    std::error_code refused;
+    const auto status = [&](bool raw) {
+        const auto said = static_cast<wire::status>(
+            static_cast<std::int32_t>(raw ? in.host_order<std::uint32_t>() : in.big_endian<std::uint32_t>()));
+        if (said != wire::status::success && !refused)
+            refused = said == wire::status::ready_for_handshake ? make_error_code(fault::unsupported_security)
+                                                                : wire::make_error_code(said);
+    };
+    const auto name = [&] {
+        const auto field = in.text(wire::max_nspace_length + 1);
+        const auto length = field.find('\0');
+        if (in.ok() && length == field.npos)
+            in.fail(fault::name_too_long);
+        wire::proc id{std::string(field.substr(0, length)), 0};
+        id.rank = in.big_endian<std::uint32_t>();
+        return id;
+    };
+
+    handshake_reply answer;
+    const auto size = reply_size(reply, kind, server);
+    status(false);
+    if (!refused && size <= 12) {
+        if (size == 12)
+            status(true);
+        answer.index = in.big_endian<std::uint32_t>();
+    } else if (!refused) {
+        if (needs_identity(kind))
+            answer.assigned = name();
+        answer.server = name();
+        status(writes_raw_check(server));
+    }
+    in.finish();
+    if (!in.ok())
+        return in.error();
+    if (refused)
+        return refused;
+    return answer;
 }
 
 } // namespace pmixio
