@@ -94,3 +94,13 @@ TEST_CASE("both go by the name native, and only one asks the kernel")
     CHECK(security::native::asks_kernel);
     CHECK_FALSE(security::native_claimed::asks_kernel);
 }
+
+TEST_CASE("a process's own credential is its effective user and group, and admits it")
+{
+    const auto credential = security::native().credential().value();
+    REQUIRE(credential.size() == 8);
+    security::evidence seen{credential, ::geteuid(), ::getegid(), peer_of(::geteuid())};
+    CHECK(security::native().validate(seen));
+    seen.gid += 1;
+    CHECK(security::native().validate(seen).error() == fault::wrong_group);
+}

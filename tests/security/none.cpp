@@ -23,3 +23,8 @@ TEST_CASE("none vouches for whomever the peer claims to be")
                 CHECK(proof.gid == uid + 1);
             }
 }
+
+TEST_CASE("none has nothing to show")
+{
+    CHECK(security::none().credential().value().empty());
+}

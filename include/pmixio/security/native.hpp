@@ -4,6 +4,8 @@
 #include <pmixio/security/policy.hpp>
 #include <pmixio/wire/cursor.hpp>
 
+#include <unistd.h>
+
 namespace pmixio::security {
 
 /// `native` as libpmix servers check it: the credential, which the peer itself has written, must name the user and
@@ -25,6 +27,16 @@ struct native_claimed {
         if (gid != e.gid)
             return fault::wrong_group;
         return proof{uid, gid};
+    }
+
+    /// The effective user and group of this process.
+    result<wire::byte_buffer> credential() const
+    {
+        wire::byte_buffer bytes;
+        wire::writer out(bytes);
+        out.host_order<std::uint32_t>(::geteuid());
+        out.host_order<std::uint32_t>(::getegid());
+        return bytes;
     }
 };
 
@@ -48,5 +60,6 @@ struct native : native_claimed {
 };
 
 static_assert(security_policy<native_claimed> && security_policy<native>);
+static_assert(credential_policy<native_claimed> && credential_policy<native>);
 
 } // namespace pmixio::security

@@ -3,6 +3,7 @@
 
 #include <pmixio/result.hpp>
 #include <pmixio/security/kernel_peer.hpp>
+#include <pmixio/wire/writer.hpp>
 
 #include <sys/types.h>
 
@@ -40,6 +41,13 @@ concept security_policy = requires(const P& policy, const evidence& e) {
     { P::name } -> std::convertible_to<std::string_view>;
     { P::asks_kernel } -> std::convertible_to<bool>;
     { policy.validate(e) } -> std::same_as<result<proof>>;
+};
+
+/// The connecting half, which a policy may have or not: `p.credential()` is what proves this process to a server, or the
+/// fault for which there is none. Must not block.
+template <class P>
+concept credential_policy = security_policy<P> && requires(const P& policy) {
+    { policy.credential() } -> std::same_as<result<wire::byte_buffer>>;
 };
 
 } // namespace pmixio::security

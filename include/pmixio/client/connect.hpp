@@ -1,0 +1,235 @@
+// connect(): from the address of a server to a session with it. handshake.md sections 2 to 4.
+#pragma once
+
+#include <pmixio/client/session.hpp>
+#include <pmixio/deadline.hpp>
+#include <pmixio/detail/asio.hpp>
+#include <pmixio/handshake/reply.hpp>
+#include <pmixio/handshake/request.hpp>
+#include <pmixio/policies.hpp>
+#include <pmixio/result.hpp>
+#include <pmixio/security/policy.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pmixio {
+
+/// A server and where it listens.
+struct server_address {
+    wire::proc server;
+    asio::ip::tcp::endpoint at;
+};
+
+/// Who connects, what it offers, and how long it tries.
+template <host_policies P>
+struct client_settings {
+    peer_kind kind = peer_kind::client;
+    wire::proc who; ///< of kinds that bring an identity
+    std::vector<wire::info> attributes;
+    /// The release to announce. Earlier ones, back to 4.0, are not told why they are refused.
+    std::string version = "5.0.10";
+    std::string
+        securities; ///< comma list of what the server takes, as in PMIX_SECURITY_MODE; empty: anything
+    std::string
+        encodings; ///< likewise: `v41` if it was found by PMIX_SERVER_URI41; empty: what `release` has
+    wire::release release; ///< of the server; 0.0.0 if not known
+    wire::buffer_kind buffer = wire::buffer_kind::non_described;
+    typename P::clock::duration attempt = P::limits.handshake; ///< for one connection and its handshake
+    unsigned attempts = 3; ///< of connecting, and of a server that is temporarily unavailable; refusals stand
+    typename P::clock::duration pause = std::chrono::milliseconds(100); ///< between attempts
+    pmixio::limits limits = P::limits;                                  ///< of the session
+    typename P::security::instances policies;
+    event_handler on_event;
+};
+
+/// The encodings that a release has, as a comma list. Empty, which is any, for one that is not known.
+constexpr std::string_view encodings_of(const wire::release& r) noexcept
+{
+    if (r == wire::release{})
+        return {};
+    constexpr std::string_view all = "v61,v51,v41,v4,v3,v21,v20";
+    const bool later[] = {r >= wire::release{6, 1, 0}, r >= wire::release{6, 0, 0},
+                          r >= wire::release{4, 1, 0}, r >= wire::release{4, 0, 0},
+                          r >= wire::release{3, 0, 0}, r >= wire::release{2, 1, 0}};
+    auto has = all;
+    for (const bool yes : later) {
+        if (yes)
+            break;
+        has.remove_prefix(has.find(',') + 1);
+    }
+    return has;
+}
+
+/// Sends a request and reads the reply to it, byte for byte: what follows the reply is left in the stream.
+/// Takes as long as the server takes: put it under a deadline.
+/// Errors: those of parse_reply(); closed_by_peer before the first byte of the reply, closed_inside_message after it; the
+/// stream's own; operation_aborted when cancelled. The stream is left open in every case.
+template <class Stream>
+    requires requires(Stream& s) { s.get_executor(); }
+asio::awaitable<result<handshake_reply>> shake_hands(Stream& stream, wire::byte_buffer request,
+                                                     peer_kind kind, wire::release server = {})
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const auto cancelled = [&] { return cancellation.cancelled() != asio::cancellation_type::none; };
+    std::error_code failed;
+    if (cancelled())
+        co_return make_error_code(asio::error::operation_aborted);
+    co_await asio::async_write(stream, asio::buffer(request),
+                               asio::redirect_error(asio::use_awaitable, failed));
+    if (failed)
+        co_return failed;
+
+    std::array<std::byte, 528> reply;
+    std::size_t have = 0;
+    for (std::size_t whole = 0;
+         whole = reply_size(std::span(reply).first(have), kind, server), have < whole;) {
+        if (cancelled())
+            co_return make_error_code(asio::error::operation_aborted);
+        const auto n = co_await stream.async_read_some(asio::buffer(reply.data() + have, whole - have),
+                                                       asio::redirect_error(asio::use_awaitable, failed));
+        if (failed == asio::error::eof)
+            co_return have == 0 ? fault::closed_by_peer : fault::closed_inside_message;
+        if (failed)
+            co_return failed;
+        have += n;
+    }
+    co_return parse_reply(std::span(reply).first(have), kind, server);
+}
+
+namespace detail {
+
+/// A request and what has to be remembered of it.
+struct prepared_handshake {
+    wire::byte_buffer request;
+    std::size_t encoding = 0;
+    wire::agreement with;
+};
+
+template <host_policies P>
+result<prepared_handshake> prepare_handshake(const client_settings<P>& from)
+{
+    if (is_legacy(from.kind) || !known(from.kind))
+        return fault::unsupported_peer_kind;
+    std::array<bool, P::security::size> provable{};
+    typename P::security::instances policies = from.policies;
+    for (std::size_t i = 0; i != provable.size(); ++i)
+        provable[i] =
+            P::security::visit(policies, i, []<class S>(S&) { return security::credential_policy<S>; });
+    const auto security = P::security::pick(from.securities, provable);
+    if (!security)
+        return fault::unsupported_security;
+    const auto encoding = P::buffer_ops::pick(
+        from.encodings.empty() ? encodings_of(from.release) : from.encodings, P::buffer_ops::all());
+    if (!encoding)
+        return fault::unsupported_encoding;
+
+    const auto credential =
+        P::security::visit(policies, *security, []<class S>(S& policy) -> result<wire::byte_buffer> {
+            if constexpr (security::credential_policy<S>)
+                return policy.credential();
+            else
+                return fault::unsupported_security;
+        });
+    if (!credential)
+        return credential.error();
+    prepared_handshake made{{}, *encoding, {from.buffer, wire::release::parse(from.version)}};
+    const auto attributes = P::buffer_ops::visit(*encoding, [&]<class E>(std::type_identity<E>) {
+        return encode_attributes<E>(from.attributes, made.with);
+    });
+    if (!attributes)
+        return attributes.error();
+
+    hello said;
+    said.security = P::security::names[*security];
+    said.credential = *credential;
+    said.kind = from.kind;
+    said.uid = ::geteuid();
+    said.gid = ::getegid();
+    said.nspace = from.who.nspace;
+    said.rank = from.who.rank;
+    said.version = from.version;
+    said.encoding = P::buffer_ops::names[*encoding];
+    said.buffer = from.buffer;
+    said.gds = "hash"; // no shared memory: everything comes over the connection
+    said.attributes = *attributes;
+    auto request = make_handshake(said);
+    if (!request)
+        return request.error();
+    made.request = *std::move(request);
+    return made;
+}
+
+/// One connection and its handshake. `connected` tells how far it got.
+template <host_policies P>
+asio::awaitable<result<client_session<P>>> try_to_connect(const server_address& where,
+                                                          const client_settings<P>& settings,
+                                                          const prepared_handshake& prepared, bool& connected)
+{
+    asio::ip::tcp::socket stream(co_await asio::this_coro::executor);
+    std::error_code failed;
+    stream.open(where.at.protocol(), failed);
+    if (!failed && ::fcntl(stream.native_handle(), F_SETFD, FD_CLOEXEC) != 0)
+        failed.assign(errno, std::system_category());
+    if (failed)
+        co_return failed;
+    co_await stream.async_connect(where.at, asio::redirect_error(asio::use_awaitable, failed));
+    if (!failed && stream.local_endpoint(failed) == where.at)
+        failed =
+            asio::error::connection_refused; // nobody listens, and the port chosen for us was the very same
+    if (failed)
+        co_return failed;
+    connected = true;
+    stream.set_option(asio::ip::tcp::no_delay(true), failed);
+
+    const auto reply = co_await shake_hands(stream, prepared.request, settings.kind, settings.release);
+    if (!reply)
+        co_return reply.error();
+    admission settled{reply->assigned.value_or(settings.who), reply->server.value_or(where.server),
+                      reply->index.value_or(0), prepared.encoding, prepared.with};
+    co_return client_session<P>(std::move(stream), std::move(settled), settings.limits, settings.on_event);
+}
+
+} // namespace detail
+
+/// Connects to a server and is admitted, or says why not. Tries again, after a pause, only where no handshake was begun,
+/// or where the server says that it is temporarily unavailable. The session lives on the caller's executor.
+///     auto session = co_await connect<site>(where, settings);
+/// Errors: unsupported_security, unsupported_encoding where nothing in the lists fits; unencodable; the credential's; those
+/// of shake_hands(), a server's status among them; handshake_timeout after client_settings::attempt; the machine's
+/// for a connection that could not be made; operation_aborted when cancelled.
+template <host_policies P>
+asio::awaitable<result<client_session<P>>> connect(server_address where, client_settings<P> settings)
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const auto cancelled = [&] { return cancellation.cancelled() != asio::cancellation_type::none; };
+    const auto prepared = detail::prepare_handshake(settings);
+    if (!prepared)
+        co_return prepared.error();
+    asio::basic_waitable_timer<typename P::clock> pause(co_await asio::this_coro::executor);
+    for (unsigned attempt = 1; !cancelled(); ++attempt) {
+        bool connected = false;
+        auto made = co_await within<typename P::clock>(
+            settings.attempt, detail::try_to_connect<P>(where, settings, *prepared, connected),
+            fault::handshake_timeout);
+        const bool again =
+            !made &&
+            (!connected || made.error() == wire::make_error_code(wire::status::temporarily_unavailable));
+        if (!again || attempt >= settings.attempts || cancelled())
+            co_return made;
+        pause.expires_after(settings.pause);
+        std::error_code interrupted;
+        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, interrupted));
+    }
+    co_return make_error_code(asio::error::operation_aborted);
+}
+
+} // namespace pmixio
