@@ -1,12 +1,14 @@
-#include <pmixio/client.hpp>
-#include <pmixio/server.hpp>
-
 #include "support/bytes.hpp"
 #include "support/manual_clock.hpp"
 #include "support/run.hpp"
 #include "support/vectors.hpp"
 
+#include <pmixio/client.hpp>
+#include <pmixio/server.hpp>
+
 #include <doctest/doctest.h>
+
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -14,8 +16,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <unistd.h>
 
 namespace {
 
@@ -96,7 +96,8 @@ client_settings<P> rank(std::uint32_t n)
 
 /// The outcome of connecting to a server that answers each connection with one of these, and the number of connections.
 template <class P = site>
-std::pair<result<client_session<P>>, std::size_t> connect_to(asio::io_context& io, std::vector<bytes> replies, client_settings<P> settings)
+std::pair<result<client_session<P>>, std::size_t> connect_to(asio::io_context& io, std::vector<bytes> replies,
+                                                             client_settings<P> settings)
 {
     scripted server(io);
     auto play = [&]() -> asio::awaitable<void> {
@@ -142,10 +143,12 @@ TEST_CASE("a client says who it is, and is told its index")
 TEST_CASE("a tool is told who the server is, and who it is itself")
 {
     asio::io_context io;
-    for (const auto kind : {peer_kind::tool_needs_id, peer_kind::launcher_needs_id, peer_kind::tool, peer_kind::scheduler}) {
+    for (const auto kind :
+         {peer_kind::tool_needs_id, peer_kind::launcher_needs_id, peer_kind::tool, peer_kind::scheduler}) {
         scripted server(io);
         const bool needs = needs_identity(kind);
-        test::task<asio::ip::tcp::socket> peer(io, server.serve(tool_reply(needs ? std::optional(wire::proc{"given", 4}) : std::nullopt)));
+        test::task<asio::ip::tcp::socket> peer(
+            io, server.serve(tool_reply(needs ? std::optional(wire::proc{"given", 4}) : std::nullopt)));
         auto settings = rank<site>(9);
         settings.kind = kind;
         const auto session = test::run(io, connect<site>(server.address, settings));
@@ -228,7 +231,8 @@ TEST_CASE("a refusal is the server's status, and is not asked for again")
              row{{}, rank<site>(0), fault::closed_by_peer},
              row{hex("0000"), rank<site>(0), fault::closed_inside_message},
              row{hex("00000000 0000"), rank<site>(0), fault::closed_inside_message},
-             row{hex("00000000") + bytes(260, std::byte{'n'}) + hex("00000000"), tool, fault::closed_inside_message},
+             row{hex("00000000") + bytes(260, std::byte{'n'}) + hex("00000000"), tool,
+                 fault::closed_inside_message},
              row{hex("00000000") + bytes(520, std::byte{'n'}) + hex("00000000"), tool, fault::name_too_long},
          }) {
         CAPTURE(each.why);
@@ -276,7 +280,8 @@ TEST_CASE("a server that is there at a later attempt is reached")
     settings.pause = 1h;
     settings.attempts = 2;
     test::task<result<client_session<slow_site>>> connecting(io, connect<slow_site>(late.address, settings));
-    const auto limit = std::chrono::steady_clock::now() + 200ms; // the refusal of a connection takes microseconds
+    const auto limit =
+        std::chrono::steady_clock::now() + 200ms; // the refusal of a connection takes microseconds
     while (std::chrono::steady_clock::now() < limit)
         io.restart(), io.run_one_for(10ms);
     REQUIRE_FALSE(connecting.done());
@@ -295,7 +300,8 @@ TEST_CASE("a server that never answers, or stops in the middle, is given up at t
         test::task<asio::ip::tcp::socket> serving(io, server.serve(begun));
         auto settings = rank<slow_site>(0);
         settings.attempt = 5s;
-        test::task<result<client_session<slow_site>>> connecting(io, connect<slow_site>(server.address, settings));
+        test::task<result<client_session<slow_site>>> connecting(
+            io, connect<slow_site>(server.address, settings));
         const auto peer = test::finish(io, serving);
         test::pass_time(io, 4s);
         CHECK_FALSE(connecting.done());
@@ -337,7 +343,8 @@ TEST_CASE("what the server sends behind its reply is the session's")
     told.code = static_cast<status>(-3007);
     told.source = {"b", 2};
     const auto frame = make_frame<wire::v61>(wire::event_tag, told, {}).value();
-    test::task<asio::ip::tcp::socket> serving(io, server.serve(hex("00000000 00000007") + bytes(frame.begin(), frame.end())));
+    test::task<asio::ip::tcp::socket> serving(
+        io, server.serve(hex("00000000 00000007") + bytes(frame.begin(), frame.end())));
     auto settings = rank<site>(0);
     std::vector<message::event> events;
     settings.on_event = [&](auto e) { events.push_back(e.value()); };
@@ -381,13 +388,13 @@ struct served {
     server<native_site> host{io.get_executor(), jobs};
     server_address address{host.name(), at.local_endpoint()};
 
-    served() { asio::co_spawn(io, host.serve(at), [](std::exception_ptr, std::error_code) {}); }
+    served()
+    {
+        asio::co_spawn(io, host.serve(at), [](std::exception_ptr, std::error_code) {});
+    }
 };
 
-message::commit commit_of(std::uint32_t n)
-{
-    return {{{wire::scope::global, {{"k", value::uint32(n)}}}}};
-}
+message::commit commit_of(std::uint32_t n) { return {{{wire::scope::global, {{"k", value::uint32(n)}}}}}; }
 
 /// A rank's whole life: job data, put, fence, the data of all, good-bye. True at its end.
 asio::awaitable<bool> live(served& s, std::uint32_t n, const char* encoding, wire::buffer_kind kind)
@@ -455,13 +462,15 @@ TEST_CASE("our own server says why it refuses")
     if (!s.host.kernel_identity())
         return;
     auto settings = rank<native_site>(3);
-    CHECK(test::run(s.io, connect<native_site>(s.address, settings)).error() == wire::make_error_code(status::not_found));
+    CHECK(test::run(s.io, connect<native_site>(s.address, settings)).error() ==
+          wire::make_error_code(status::not_found));
     auto unknown = rank<native_site>(0);
     unknown.who.nspace = "b";
     CHECK(test::run(s.io, connect<native_site>(s.address, unknown)).error() == refusal::unknown_peer);
     auto guest = rank<site>(0);
     guest.securities = "none";
-    CHECK(test::run(s.io, connect<site>(s.address, guest)).error() == wire::make_error_code(status::not_supported));
+    CHECK(test::run(s.io, connect<site>(s.address, guest)).error() ==
+          wire::make_error_code(status::not_supported));
     CHECK(s.host.observer().admitted == 0);
 }
 

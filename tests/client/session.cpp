@@ -1,12 +1,12 @@
+#include "support/memory_stream.hpp"
+#include "support/run.hpp"
+
 #include <pmixio/client/session.hpp>
 #include <pmixio/deadline.hpp>
 #include <pmixio/message/collective.hpp>
 #include <pmixio/message/control.hpp>
 #include <pmixio/message/data.hpp>
 #include <pmixio/security/none.hpp>
-
-#include "support/memory_stream.hpp"
-#include "support/run.hpp"
 
 #include <doctest/doctest.h>
 
@@ -36,8 +36,16 @@ struct stream_ref {
     using executor_type = memory_stream::executor_type;
     memory_stream* to;
     executor_type get_executor() const noexcept { return to->get_executor(); }
-    template <class B, class T> auto async_read_some(const B& b, T&& t) { return to->async_read_some(b, std::forward<T>(t)); }
-    template <class B, class T> auto async_write_some(const B& b, T&& t) { return to->async_write_some(b, std::forward<T>(t)); }
+    template <class B, class T>
+    auto async_read_some(const B& b, T&& t)
+    {
+        return to->async_read_some(b, std::forward<T>(t));
+    }
+    template <class B, class T>
+    auto async_write_some(const B& b, T&& t)
+    {
+        return to->async_write_some(b, std::forward<T>(t));
+    }
     void close(std::error_code& e) { to->close(e); }
 };
 
@@ -50,8 +58,13 @@ struct fixture {
         : stream(io.get_executor(), bytes{}, chunk)
     {
         stream.stall();
-        admission settled{{"a", 0}, {"s", 0}, 7, site::buffer_ops::pick(Encoding::name, site::buffer_ops::all()).value(), with};
-        under_test.emplace(stream_ref{&stream}, settled, bounds, [this](auto e) { events.push_back(std::move(e)); });
+        admission settled{{"a", 0},
+                          {"s", 0},
+                          7,
+                          site::buffer_ops::pick(Encoding::name, site::buffer_ops::all()).value(),
+                          with};
+        under_test.emplace(stream_ref{&stream}, settled, bounds,
+                           [this](auto e) { events.push_back(std::move(e)); });
         poll();
     }
     ~fixture()
@@ -135,7 +148,8 @@ TEST_CASE("a request is the bytes that a real tool sends, with the index that th
     CHECK(test::show(f.stream.output()) == "00 00 00 07 00 00 00 65 00 00 00 02 00 00 00 00 02 00");
     fixture<wire::v21> old;
     auto again = old.ask(message::req());
-    CHECK(test::show(old.stream.output()) == "00 00 00 07 00 00 00 65 00 00 00 05 00 00 00 00 00 00 00 01 00");
+    CHECK(test::show(old.stream.output()) ==
+          "00 00 00 07 00 00 00 65 00 00 00 05 00 00 00 00 00 00 00 01 00");
 }
 
 TEST_CASE("replies are matched by their tags, in any order")
@@ -185,14 +199,16 @@ TEST_CASE("replies that arrive byte by byte, or all at once, are the same")
         fixture f(site::limits, chunk);
         auto first = f.ask(question());
         auto second = f.ask(question());
-        f.stream.feed(make_frame<wire::v41>(102, names("2"), f.with).value() + make_frame<wire::v41>(101, names("1"), f.with).value());
+        f.stream.feed(make_frame<wire::v41>(102, names("2"), f.with).value() +
+                      make_frame<wire::v41>(101, names("1"), f.with).value());
         f.poll();
         CHECK((first.get().value() == names("1")));
         CHECK((second.get().value() == names("2")));
     }
 }
 
-TEST_CASE_TEMPLATE("a lone error status is the reply's status, or the error of a reply that has none", Encoding, wire::v41, wire::v21)
+TEST_CASE_TEMPLATE("a lone error status is the reply's status, or the error of a reply that has none",
+                   Encoding, wire::v41, wire::v21)
 {
     fixture<Encoding> f;
     auto query = f.ask(question());
@@ -344,8 +360,8 @@ TEST_CASE("the handler of events may replace itself, close, or destroy the sessi
             CHECK(called == 12);
             CHECK_FALSE(asked.done());
         } else {
-            CHECK(asked.get().error() ==
-                  (what == 1 ? make_error_code(fault::closed_by_us) : make_error_code(asio::error::operation_aborted)));
+            CHECK(asked.get().error() == (what == 1 ? make_error_code(fault::closed_by_us)
+                                                    : make_error_code(asio::error::operation_aborted)));
             CHECK(kept.use_count() == 1);
         }
     }
@@ -392,7 +408,8 @@ TEST_CASE("what the server does not read is queued up to the limit")
     auto bounds = site::limits;
     bounds.queued_output = 400;
     asio::io_context io;
-    memory_stream stream(io.get_executor(), bytes{}, memory_stream::whole, test::stall_at(1)); // the first write
+    memory_stream stream(io.get_executor(), bytes{}, memory_stream::whole,
+                         test::stall_at(1)); // the first write
     stream.stall();
     session_type session(stream_ref{&stream}, admission{}, bounds);
     std::vector<test::task<result<message::infos_reply>>> asked;
@@ -456,7 +473,8 @@ TEST_CASE("a deadline gives up one request and leaves the others")
 {
     fixture f;
     auto patient = f.ask(question());
-    test::task<result<message::infos_reply>> hasty(f.io, within(1ms, f.under_test->request(question()), fault::handshake_timeout));
+    test::task<result<message::infos_reply>> hasty(
+        f.io, within(1ms, f.under_test->request(question()), fault::handshake_timeout));
     CHECK(test::finish(f.io, hasty).error() == fault::handshake_timeout);
     CHECK(f.under_test->outstanding() == 1);
     f.answer(101, names("x"));

@@ -1,5 +1,5 @@
-// Any bytes as a handshake request, and its attributes in every encoding.
-#include <pmixio/handshake/hello.hpp>
+// Any bytes as a handshake request, its attributes in every encoding, and the request that says the same.
+#include <pmixio/handshake/request.hpp>
 #include <pmixio/policies.hpp>
 
 #include <cstddef>
@@ -21,6 +21,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!known(said->kind) || said->nspace.has_value() < sends_identity(said->kind))
         std::abort();
     for (std::size_t i = 0; i != all::size; ++i)
-        all::visit(i, [&](auto tag) { static_cast<void>(decode_attributes<typename decltype(tag)::type>(*said)); });
+        all::visit(
+            i, [&](auto tag) { static_cast<void>(decode_attributes<typename decltype(tag)::type>(*said)); });
+    const auto again = make_handshake(*said);
+    if (!again) {
+        if (again.error() != fault::handshake_too_large) // by the stray NUL
+            std::abort();
+    } else if (const auto same = parse_handshake(*again);
+               !same || same->kind != said->kind || same->nspace != said->nspace ||
+               same->version != said->version || same->attributes.size() != said->attributes.size()) {
+        std::abort();
+    }
     return 0;
 }

@@ -1,8 +1,8 @@
-#include <pmixio/handshake/request.hpp>
-#include <pmixio/policies.hpp>
-
 #include "../support/bytes.hpp"
 #include "../support/vectors.hpp"
+
+#include <pmixio/handshake/request.hpp>
+#include <pmixio/policies.hpp>
 
 #include <string>
 
@@ -69,8 +69,8 @@ TEST_CASE("attributes are packed to the bytes that real peers sent")
     CHECK(packed == 44);
     CHECK(encode_attributes<wire::v41>({}, {}).value().empty());
     CHECK(encode_attributes<wire::v41>({{std::string(512, 'k'), 0, {}}}, {}).error() == fault::name_too_long);
-    CHECK(encode_attributes<wire::v21>({{"k", 0, wire::value::of<wire::data_type::storage_medium>(1)}}, {}).error() ==
-          fault::unencodable);
+    CHECK(encode_attributes<wire::v21>({{"k", 0, wire::value::of<wire::data_type::storage_medium>(1)}}, {})
+              .error() == fault::unencodable);
 }
 
 TEST_CASE("a tool's request is the bytes of the specification")
@@ -80,8 +80,10 @@ TEST_CASE("a tool's request is the bytes of the specification")
     said.credential = credential;
     said.uid = said.gid = 0;
     said.encoding = "v3";
-    const auto attributes = encode_attributes<wire::v3>(
-        {{"pmix.ppid", 0, wire::value::of<wire::data_type::pid>(9495)}, {"pmix.cmd.line", 0, wire::value::string("ttool")}}, {});
+    const auto attributes =
+        encode_attributes<wire::v3>({{"pmix.ppid", 0, wire::value::of<wire::data_type::pid>(9495)},
+                                     {"pmix.cmd.line", 0, wire::value::string("ttool")}},
+                                    {});
     said.attributes = attributes.value();
     CHECK(show(make_handshake(said).value()) == show(load("v3.2.5-tool.request").bytes));
 }
@@ -91,7 +93,8 @@ TEST_CASE("what is built is read back, for every kind, in every form")
     const auto attributes = hex("020202");
     const auto credential = hex("00ff00");
     for (unsigned kind = 0; kind <= 10; ++kind)
-        for (const auto* version : {"2.0.3", "2.2.5", "3.0.0", "3.2.5", "4.2.2", "5.0.10", "6.1.0", "", "main"}) {
+        for (const auto* version :
+             {"2.0.3", "2.2.5", "3.0.0", "3.2.5", "4.2.2", "5.0.10", "6.1.0", "", "main"}) {
             CAPTURE(kind);
             CAPTURE(version);
             auto said = tool(static_cast<peer_kind>(kind), version);

@@ -1,6 +1,6 @@
-#include <pmixio/wire/status.hpp>
-
 #include "../support/bytes.hpp"
+
+#include <pmixio/wire/status.hpp>
 
 #include <string_view>
 
@@ -37,8 +37,9 @@ TEST_CASE("a status is an error code that keeps its number and has one class")
         CHECK(code);
         CHECK(code.value() == static_cast<int>(each.said));
         CHECK(code.message() == each.text);
-        for (const auto of : {refusal::malformed, refusal::unsupported, refusal::unknown_peer, refusal::unauthorized,
-                              refusal::overloaded, refusal::timed_out, refusal::gone, refusal::cancelled})
+        for (const auto of :
+             {refusal::malformed, refusal::unsupported, refusal::unknown_peer, refusal::unauthorized,
+              refusal::overloaded, refusal::timed_out, refusal::gone, refusal::cancelled})
             CHECK((code == of) == (of == each.of));
         CHECK(code != fault::closed_by_peer);
     }

@@ -182,9 +182,9 @@ asio::awaitable<result<client_session<P>>> try_to_connect(const server_address& 
     if (failed)
         co_return failed;
     co_await stream.async_connect(where.at, asio::redirect_error(asio::use_awaitable, failed));
+    // Nobody listens, and the port that was chosen for us is the very same: the connection is to ourselves.
     if (!failed && stream.local_endpoint(failed) == where.at)
-        failed =
-            asio::error::connection_refused; // nobody listens, and the port chosen for us was the very same
+        failed = asio::error::connection_refused;
     if (failed)
         co_return failed;
     connected = true;
