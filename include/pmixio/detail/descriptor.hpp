@@ -26,6 +26,8 @@ public:
 
     int get() const noexcept { return number_; }
     explicit operator bool() const noexcept { return number_ >= 0; }
+    /// Gives up ownership.
+    int release() noexcept { return std::exchange(number_, -1); }
 
 private:
     int number_;
