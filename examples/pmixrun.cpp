@@ -70,7 +70,7 @@ Where it listens:
       --ipv4-port RANGES     on one of these ports, e.g. 5000-5010,6000
       --ipv6-port RANGES     the same for IPv6
       --disable-ipv4         not on IPv4
-      --enable-ipv6          on IPv6 too
+      --enable-ipv6          on IPv6 too; no libpmix up to 6.1 can connect there, it reads port 0
       --explain-interfaces   say what is taken and why the rest is not, and exit
 Who is told:
       --report-uri WHERE     write the URI to standard output (-), standard error (+), a descriptor (N) or a file
@@ -144,8 +144,8 @@ options parse(const std::vector<std::string>& args)
         {"--disable-ipv4", &no_ipv4},
         {"--enable-ipv6", &ipv6},
         {"--explain-interfaces", &o.explain},
-        {"--session-tool", &o.listen.session_tool},
-        {"--system-tool", &o.listen.system_tool},
+        {"--session-tool", &o.listen.contacts.tool},
+        {"--system-tool", &o.listen.contacts.system},
         {"--help", &o.help},
         {"-h", &o.help},
         {"--version", &o.version},
@@ -171,9 +171,9 @@ options parse(const std::vector<std::string>& args)
         {"--ipv4-port", ports(o.listen.ipv4_ports)},
         {"--ipv6-port", ports(o.listen.ipv6_ports)},
         {"--report-uri", text(o.listen.report_uri)},
-        {"--rendezvous-file", text(o.listen.rendezvous_file)},
-        {"--tmpdir", text(o.listen.server_tmpdir)},
-        {"--system-tmpdir", text(o.listen.system_tmpdir)},
+        {"--rendezvous-file", text(o.listen.contacts.rendezvous_file)},
+        {"--tmpdir", text(o.listen.contacts.session_directory)},
+        {"--system-tmpdir", text(o.listen.contacts.system_directory)},
     };
 
     for (std::size_t i = 0; i != args.size(); ++i) {
@@ -248,7 +248,7 @@ pipe_ends open_pipe()
 class launcher {
 public:
     launcher(asio::io_context& io, options o)
-        : io_(io), options_(std::move(o)), directory_(options_.listen.server_tmpdir),
+        : io_(io), options_(std::move(o)), directory_(options_.listen.contacts.session_directory),
           listeners_(pmixio::open_listeners(io, options_.listen)), children_changed_(io, SIGCHLD),
           asked_to_stop_(io, SIGTERM, SIGINT), over_(io), grace_(io)
     {
@@ -259,7 +259,6 @@ public:
                      {"pmix.nsdir", pmixio::wire::value::string(directory_.path())},
                      {"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)}};
         jobs_.add(std::move(job));
-        hostname_ = host;
         options_.settings.hostname = host;
         options_.settings.name = {options_.nspace + "-server", 0};
         server_.emplace(io.get_executor(), jobs_, *this, options_.settings);
@@ -277,13 +276,7 @@ public:
         asio::co_spawn(io_, stop_when_asked(), pmixio::rethrow);
         if (options_.timeout)
             asio::co_spawn(io_, end_after(*options_.timeout), pmixio::rethrow);
-        if (options_.serve) {
-            fmt::print("READY {}\n", pmixio::server_uri(server_->name(), listeners_[0].local_endpoint()));
-            std::fflush(stdout);
-        } else {
-            asio::co_spawn(io_, reap(), pmixio::rethrow);
-            start_all();
-        }
+        asio::co_spawn(io_, begin(), pmixio::rethrow);
         io_.run();
         printers_.join();
         write_stats();
@@ -316,6 +309,25 @@ private:
             children_[who.rank].*flag = true;
     }
 
+    /// Makes the server known, and starts what it is for.
+    asio::awaitable<void> begin()
+    {
+        const pmixio::server_address self{server_->name(), listeners_[0].local_endpoint()};
+        const auto uri = pmixio::server_uri(self);
+        published_ = co_await pmixio::publish_contacts(options_.listen.contacts, self);
+        if (!options_.listen.report_uri.empty())
+            reported_ =
+                co_await pmixio::report_uri(options_.listen.report_uri, uri,
+                                            pmixio::server_uri_variables(server_->advertised_encodings()));
+        if (options_.serve) {
+            fmt::print("READY {}\n", uri);
+            std::fflush(stdout);
+        } else {
+            asio::co_spawn(io_, reap(), pmixio::rethrow);
+            start_all();
+        }
+    }
+
     asio::awaitable<void> serve(pmixio::listener& at) { co_await server_->serve(at); }
 
     // starting
@@ -334,7 +346,7 @@ private:
             if (!pmixio::is_foreign_variable(*each))
                 variables.emplace_back(*each);
         auto ours =
-            server_->environment_for({options_.nspace, rank}, listeners_[0], hostname_, directory_.path());
+            server_->environment_for({options_.nspace, rank}, listeners_[0], options_.listen.contacts);
         for (auto&& each : pmixio::open_mpi_4_environment())
             ours.push_back(std::move(each));
         for (const auto& [name, value] : ours)
@@ -501,6 +513,8 @@ private:
     /// Stops listening, gives sessions time to end, and lets the context run dry.
     asio::awaitable<void> wind_up()
     {
+        published_.clear();
+        reported_.reset();
         for (auto& each : listeners_)
             each.close();
         children_changed_.cancel();
@@ -559,10 +573,11 @@ private:
     asio::io_context& io_;
     options options_;
     job_directory directory_;
-    std::string hostname_;
     pmixio::registry jobs_;
     std::optional<pmixio::server<site, launcher>> server_;
     std::deque<pmixio::listener> listeners_;
+    std::vector<pmixio::published_file> published_;
+    std::optional<pmixio::published_file> reported_;
     asio::signal_set children_changed_, asked_to_stop_;
     asio::steady_timer over_, grace_;
     asio::thread_pool printers_{1};

@@ -10,6 +10,7 @@
 #include <pmixio/host/upcalls.hpp>
 #include <pmixio/listen/contact.hpp>
 #include <pmixio/listen/listener.hpp>
+#include <pmixio/listen/publish.hpp>
 #include <pmixio/observer.hpp>
 #include <pmixio/policies.hpp>
 #include <pmixio/rethrow.hpp>

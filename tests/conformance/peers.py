@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -18,8 +19,13 @@ def handshake(nspace, rank, security=b"native", credential=None, version=b"3.2.5
     return struct.pack("=iIII", -1, 0xFFFFFFFF, len(payload), 0) + payload
 
 
+def system_python():
+    """The distribution's Python has the distribution's bindings."""
+    return shutil.which("python3", path=os.defpath)
+
+
 class Server:
-    """pmixrun --serve on a free port of the loopback interface."""
+    """pmixrun --serve on a free port of the loopback interface. All its files are in one directory."""
 
     def __init__(self, pmixrun, *options, ranks=4, nspace="served"):
         self.ranks, self.nspace = ranks, nspace
@@ -28,13 +34,14 @@ class Server:
         os.chmod(self.directory.name, 0o755)
         self.process = subprocess.Popen(
             [pmixrun, "--serve", "-n", str(ranks), "--nspace", nspace, "--tmpdir", self.directory.name,
-             "--stats", str(self.stats_file), "--timeout", "100", *options],
+             "--system-tmpdir", self.directory.name, "--stats", str(self.stats_file), "--timeout", "100", *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         ready = self.process.stdout.readline()
-        found = re.fullmatch(r"READY (\S+;tcp4://(127\.0\.0\.1):(\d+))\n", ready)
+        found = re.fullmatch(r"READY (\S+;tcp[46]://(\S+):(\d+))\n", ready)
         if not found:
             raise RuntimeError(f"not ready: {ready!r} {self.process.stderr.read()}")
         self.uri, self.address = found[1], (found[2], int(found[3]))
+        self.name = self.uri[:self.uri.rindex(".", 0, self.uri.index(";"))]
 
     def connect(self):
         return socket.create_connection(self.address, timeout=60)

@@ -8,10 +8,11 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+
+import peers
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--pmixrun", required=True)
@@ -30,8 +31,7 @@ program = args.programs / name
 if not program.exists():
     sys.exit(77)
 ranks = int(options[options.index("-n") + 1])
-# The distribution's Python has the distribution's bindings.
-command = [shutil.which("python3", path=os.defpath), str(program)] if name.endswith(".py") else [str(program)]
+command = [peers.system_python(), str(program)] if name.endswith(".py") else [str(program)]
 environment = os.environ | {"OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
 for attempt in range(args.repeat):

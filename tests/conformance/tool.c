@@ -24,6 +24,7 @@ int main(int argc, char **argv)
     const char *job = argv[1];
     const uint32_t size = (uint32_t) strtoul(argv[2], NULL, 10);
     const char *name = NULL;
+    bool launcher = false;
     char own[PMIX_MAX_NSLEN + 1] = "";
     uint32_t rank = 0;
     bool yes = true;
@@ -46,6 +47,7 @@ int main(int argc, char **argv)
             add(PMIX_CONNECT_SYSTEM_FIRST, &yes, PMIX_BOOL);
         } else if (strcmp(argv[i], "launcher") == 0) {
             add(PMIX_LAUNCHER, &yes, PMIX_BOOL);
+            launcher = true;
         } else if (strcmp(argv[i], "name") == 0) {
             char *colon = strrchr(value, ':');
             *colon = '\0';
@@ -83,6 +85,10 @@ int main(int argc, char **argv)
           "%zu answers, first %s", n_found,
           n_found > 0 && found[0].value.type == PMIX_STRING ? found[0].value.data.string : "of another type");
     PMIX_QUERY_FREE(query, 1);
+    if (launcher) { /* a server itself, which libpmix never lets ask another for data */
+        CHECK_RC(PMIx_tool_finalize(), PMIX_SUCCESS, "PMIx_tool_finalize");
+        return check_end(6);
+    }
 
     pmix_proc_t whole;
     PMIX_LOAD_PROCID(&whole, job, PMIX_RANK_WILDCARD);

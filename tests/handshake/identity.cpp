@@ -158,8 +158,10 @@ TEST_CASE("a tool without a name has none until it is given one")
                             return fault::kernel_unavailable;
                         }).value();
     CHECK(nobody.who().nspace.empty());
+    CHECK(!nobody.accepted());
     const auto somebody_else = nobody.named({"t", 3});
     CHECK((somebody_else.who() == wire::proc{"t", 3}));
+    CHECK(somebody_else.accepted());
     CHECK(somebody_else.uid() == 7);
     CHECK(somebody_else.kind() == peer_kind::tool_needs_id);
 }
@@ -297,6 +299,7 @@ TEST_CASE("an identity is what was claimed and what was proven")
     const auto proven =
         validate<site>(claim_of("quiet", {}, peer_kind::singleton), policies, no_kernel).value();
     CHECK((proven.who() == wire::proc{"job", 1}));
+    CHECK(proven.accepted());
     CHECK(proven.uid() == 1002); // the policy's word, not the registration's
     CHECK(proven.gid() == 101);
     CHECK(proven.kind() == peer_kind::singleton);

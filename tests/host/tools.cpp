@@ -188,6 +188,26 @@ TEST_CASE("a tool that the server started is the rank that was registered")
     CHECK(s.jobs.find("a"));
 }
 
+TEST_CASE("a host that leaves out introduce() serves no tools")
+{
+    tool_server s;
+    tool t(s);
+    s.at.close(); // the server accepts no more: the test does
+    listener at(s.io, loopback());
+    t.link = asio::ip::tcp::socket(s.io);
+    t.link.connect(at.local_endpoint());
+    auto peer = test::run(s.io, at.accept()).value();
+    t.link.non_blocking(true);
+    t.write(tool_hello(peer_kind::tool, wire::proc{"mine", 0}, me));
+    auto said = test::run(s.io, parse_handshake(peer)).value();
+    const auto claim = s.under_test->resolve(std::move(said)).value();
+    const auto who = s.under_test->validate(peer, claim).value();
+    CHECK(!who.accepted());
+    CHECK(s.under_test->reply(std::move(peer), who).error() == fault::unsupported_peer_kind);
+    CHECK(show(t.read(8)) == "ff ff ff d1");
+    CHECK(!s.jobs.find("mine"));
+}
+
 TEST_CASE("without a host that decides, only this user's and root's tools come in")
 {
     tool_server s;

@@ -58,8 +58,8 @@ TEST_CASE("the defaults are those of the original")
     CHECK(config.max_retries == 2);
     CHECK(config.handshake_wait_time == 4s);
     CHECK(config.handshake_max_retries == 2);
-    CHECK_FALSE(config.session_tool);
-    CHECK_FALSE(config.system_tool);
+    CHECK_FALSE(config.contacts.tool);
+    CHECK_FALSE(config.contacts.system);
 }
 
 TEST_CASE("every attribute sets its field")
@@ -87,11 +87,11 @@ TEST_CASE("every attribute sets its field")
     CHECK(c.interfaces.remote_connections);
     CHECK(c.server_uri == "file:/x");
     CHECK(c.report_uri == "-");
-    CHECK(c.rendezvous_file == "/run/r");
-    CHECK(c.session_tool);
-    CHECK(c.system_tool);
-    CHECK(c.server_tmpdir == "/a");
-    CHECK(c.system_tmpdir == "/b");
+    CHECK(c.contacts.rendezvous_file == "/run/r");
+    CHECK(c.contacts.tool);
+    CHECK(c.contacts.system);
+    CHECK(c.contacts.session_directory == "/a");
+    CHECK(c.contacts.system_directory == "/b");
     CHECK(c.connection_wait_time == 7s);
     CHECK(c.max_retries == 9);
     CHECK(with(std::vector<wire::info>{{"pmix.tcp.ifexclude", 0, value::string("lo")}}).interfaces.exclude ==
@@ -264,7 +264,7 @@ TEST_CASE("temporary directories come from the nearest variable that is set")
     const auto found = [&] {
         listener_config config;
         apply_tmpdir_environment(config, variables);
-        return config.server_tmpdir + ' ' + config.system_tmpdir;
+        return config.contacts.session_directory + ' ' + config.contacts.system_directory;
     };
     CHECK(found() == "/tmp /tmp");
     variables.insert(variables.begin(), {"TMP", "/3"});

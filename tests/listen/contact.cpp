@@ -29,7 +29,7 @@ TEST_CASE("a URI names the server and its address, of IPv6 without brackets")
 TEST_CASE("a child is told who it is, where its server is and how to talk to it")
 {
     const auto uri = server_uri({"pmixio", 0}, at("127.0.0.1", 4567));
-    child_settings child{{"job1", 3}, uri, encodings, securities, wire::buffer_kind::non_described, "node7", "/tmp/s"};
+    child_settings child{{"job1", 3}, uri, encodings, securities, wire::buffer_kind::non_described, "node7", "/tmp/s", "/tmp/y"};
     const environment expected{
         {"PMIX_NAMESPACE", "job1"},
         {"PMIX_RANK", "3"},
@@ -42,7 +42,7 @@ TEST_CASE("a child is told who it is, where its server is and how to talk to it"
         {"PMIX_SERVER_URI21", uri},
         {"PMIX_HOSTNAME", "node7"},
         {"PMIX_SERVER_TMPDIR", "/tmp/s"},
-        {"PMIX_SYSTEM_TMPDIR", "/tmp/s"},
+        {"PMIX_SYSTEM_TMPDIR", "/tmp/y"},
     };
     CHECK((child_environment(child) == expected));
 }
@@ -80,7 +80,7 @@ TEST_CASE("variables of other servers and launchers are foreign")
 
 TEST_CASE("every variable a child is told is one that a launcher removes before")
 {
-    const child_settings child{{"job1", 3}, "uri", encodings, securities, wire::buffer_kind::non_described, "node7", "/tmp/s"};
+    const child_settings child{{"job1", 3}, "uri", encodings, securities, wire::buffer_kind::non_described, "node7", "/tmp/s", "/tmp/y"};
     for (const auto& each : child_environment(child)) {
         CAPTURE(each.first);
         CHECK(is_foreign_variable(each.first));

@@ -6,6 +6,7 @@
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/handshake/reply.hpp>
 #include <pmixio/handshake/request.hpp>
+#include <pmixio/listen/contact.hpp>
 #include <pmixio/policies.hpp>
 #include <pmixio/result.hpp>
 #include <pmixio/security/policy.hpp>
@@ -22,12 +23,6 @@
 #include <vector>
 
 namespace pmixio {
-
-/// A server and where it listens.
-struct server_address {
-    wire::proc server;
-    asio::ip::tcp::endpoint at;
-};
 
 /// Who connects, what it offers, and how long it tries.
 template <host_policies P>

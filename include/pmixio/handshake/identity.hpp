@@ -31,7 +31,8 @@ concept process_directory = requires(const R& registry, std::string_view nspace,
 /// A hello that matches a registration, and what its connection would use. Still unverified.
 struct claim {
     hello said;
-    registration registered;
+    registration registered; ///< of a tool that nobody registered: what it says of itself
+    bool is_registered = false;
     std::size_t security = 0; ///< position in the host's securities<>
     std::size_t encoding = 0; ///< position in the host's encodings<>
 };
@@ -58,6 +59,7 @@ result<claim> resolve(hello said, const Registry& registry, const offer<P>& offe
     if (!encoding)
         return fault::unsupported_encoding;
     registration who{said.uid.value_or(0), said.gid.value_or(0)};
+    bool is_registered = false;
     if (said.nspace) {
         const auto registered = registry.find_process(*said.nspace, said.rank);
         const bool unused = !registered && registered.error() == fault::unknown_namespace;
@@ -65,6 +67,7 @@ result<claim> resolve(hello said, const Registry& registry, const offer<P>& offe
             if (!registered)
                 return registered.error();
             who = *registered;
+            is_registered = true;
         } else if (!unused) {
             return fault::name_taken;
         } else if (said.nspace->empty()) {
@@ -73,7 +76,7 @@ result<claim> resolve(hello said, const Registry& registry, const offer<P>& offe
             return fault::unknown_rank;
         }
     }
-    return claim{std::move(said), who, *security, *encoding};
+    return claim{std::move(said), who, is_registered, *security, *encoding};
 }
 
 class identity;
@@ -88,11 +91,14 @@ class identity {
 public:
     /// The peer's name; without a namespace for a tool that has none yet.
     const wire::proc& who() const noexcept { return who_; }
-    /// The same peer, once the server has found a name for it.
-    identity named(wire::proc given) const
+    /// Whether the server is to serve it: a registered process, or a tool that was named().
+    bool accepted() const noexcept { return accepted_; }
+    /// The same peer, accepted under this name. A tool that brought a name knows itself by no other.
+    identity named(wire::proc name) const
     {
         auto same = *this;
-        same.who_ = std::move(given);
+        same.who_ = std::move(name);
+        same.accepted_ = true;
         return same;
     }
     ::uid_t uid() const noexcept { return proof_.uid; }
@@ -113,6 +119,7 @@ private:
     identity() = default;
 
     wire::proc who_;
+    bool accepted_ = false;
     security::proof proof_;
     peer_kind kind_ = peer_kind::client;
     wire::release release_;
@@ -137,6 +144,7 @@ result<identity> validate(const claim& c, typename P::security::instances& polic
     if (!proof)
         return proof.error();
     proven.who_ = {std::string(c.said.nspace.value_or("")), c.said.rank};
+    proven.accepted_ = c.is_registered;
     proven.proof_ = *proof;
     proven.kind_ = c.said.kind;
     proven.release_ = c.said.release;

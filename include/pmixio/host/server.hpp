@@ -38,8 +38,8 @@ namespace pmixio {
 /// What a server is told when it is made, besides its policies.
 template <host_policies P>
 struct server_settings {
-    wire::proc name{"pmixio", 0};       ///< of the server itself, as its peers see it
-    std::string hostname = "localhost"; ///< of this node, as tools shall see it
+    wire::proc name{"pmixio", 0}; ///< of the server itself, as its peers see it
+    std::string hostname;         ///< of this node, for tools and children; empty: theirs to find out
     pmixio::limits limits = P::limits;
     offer<P> offered; ///< what of the compiled-in lists peers may use
     /// Encodings that children are told of. v51 and v61 are left for those who ask: 6.x speaks v41 as well.
@@ -87,19 +87,29 @@ public:
     /// where this is kernel_unavailable.
     result<void> kernel_identity() const { return core_->kernel ? result<void>() : core_->kernel.error(); }
 
-    /// What a child process has to be told to find this server at `listener`, as `who`.
-    environment environment_for(const wire::proc& who, const listener& at, std::string hostname = {},
-                                std::string tmpdir = {}) const
+    /// What a child process has to be told to find this server at `listener`, as `who`. Of `where` the directories of
+    /// contact files, in which tools look that the child starts.
+    environment environment_for(const wire::proc& who, const listener& at,
+                                const contact_plan& where = {}) const
     {
-        std::vector<std::string_view> encodings, securities;
-        for (std::size_t i = 0; i != P::buffer_ops::size; ++i)
-            if (core_->settings.advertised[i] && core_->settings.offered.encodings[i])
-                encodings.push_back(P::buffer_ops::names[i]);
+        const auto encodings = advertised_encodings();
+        std::vector<std::string_view> securities;
         for (std::size_t i = 0; i != P::security::size; ++i)
             if (core_->settings.offered.securities[i])
                 securities.push_back(P::security::names[i]);
         return child_environment({who, server_uri(name(), at.local_endpoint()), encodings, securities,
-                                  wire::buffer_kind::non_described, std::move(hostname), std::move(tmpdir)});
+                                  wire::buffer_kind::non_described, core_->settings.hostname,
+                                  where.session_directory, where.system_directory});
+    }
+
+    /// The encodings that children are told of.
+    std::vector<std::string_view> advertised_encodings() const
+    {
+        std::vector<std::string_view> names;
+        for (std::size_t i = 0; i != P::buffer_ops::size; ++i)
+            if (core_->settings.advertised[i] && core_->settings.offered.encodings[i])
+                names.push_back(P::buffer_ops::names[i]);
+        return names;
     }
 
     /// Accepts connections and admits each, until the listener is closed or the caller cancelled; completes with why.
@@ -131,8 +141,8 @@ public:
     }
 
     /// identity -> session: counts the peer in, answers it, and serves it from then on. The index the peer was given.
-    /// Faults: too_many_connections; unknown_namespace or unknown_rank if it was removed meanwhile; the peer is told as
-    /// refuse() does, and closed.
+    /// Faults: too_many_connections; unsupported_peer_kind for a tool that was not introduced; name_taken; unknown_namespace
+    /// or unknown_rank if it was removed meanwhile. The peer is told as refuse() does, and closed.
     result<std::uint32_t> reply(socket connection, const identity& who)
     {
         return core_->reply(std::move(connection), who);
@@ -213,7 +223,7 @@ private:
         auto proven = self->validate(connection, *matched);
         if (!proven)
             co_return self->refuse(connection, proven.error(), release, claimed);
-        if (proven->kind() != peer_kind::client) {
+        if (!proven->accepted()) {
             proven = co_await within<typename P::clock>(
                 self->settings.limits.handshake - (P::clock::now() - since),
                 introduce_tool(self, *matched, *std::move(proven)), fault::handshake_timeout);
@@ -230,7 +240,7 @@ private:
 
     static asio::awaitable<result<identity>> introduce_tool(core_pointer self, const claim& c, identity who)
     {
-        if (self->jobs.find_process(who.who().nspace, who.who().rank))
+        if (who.accepted())
             co_return who;
         auto infos = P::buffer_ops::visit(
             c.encoding, [&]<class E>(std::type_identity<E>) { return decode_attributes<E>(c.said); });
@@ -247,9 +257,7 @@ private:
         } else if (who.uid() != ::geteuid() && who.uid() != 0) {
             co_return fault::refused_by_host;
         }
-        if (who.who().nspace.empty())
-            who = who.named(self->free_tool_name());
-        co_return who;
+        co_return who.named(who.who().nspace.empty() ? self->free_tool_name() : who.who());
     }
 
     static asio::awaitable<bool> drain_all(core_pointer self, std::chrono::steady_clock::duration limit)
@@ -394,6 +402,8 @@ struct server<P, Host>::core : detail::local_counted {
     /// The record that the peer's connections are counted in. For a tool it is made here.
     result<process_record*> place_for(const identity& who)
     {
+        if (!who.accepted())
+            return fault::unsupported_peer_kind;
         const auto& [name, rank] = who.who();
         auto* nspace = jobs.find(name);
         if (!nspace && who.kind() != peer_kind::client) {
@@ -401,7 +411,8 @@ struct server<P, Host>::core : detail::local_counted {
             about.nspace = name;
             about.uid = who.uid();
             about.gid = who.gid();
-            about.hostname = settings.hostname;
+            if (!settings.hostname.empty())
+                about.hostname = settings.hostname;
             nspace = jobs.add_tool(std::move(about), rank);
         }
         if (!nspace)

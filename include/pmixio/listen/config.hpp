@@ -2,7 +2,7 @@
 // code, by attributes, or from the environment. handshake.md sections 1.3, 1.4.
 #pragma once
 
-#include <pmixio/listen/contact.hpp>
+#include <pmixio/listen/contact_file.hpp>
 #include <pmixio/listen/interfaces.hpp>
 #include <pmixio/listen/ports.hpp>
 #include <pmixio/wire/value.hpp>
@@ -34,10 +34,7 @@ struct listener_config {
 
     std::string server_uri{}; ///< of the server to connect to, or file:PATH
     std::string report_uri{}; ///< where to write ours: "-" standard output, "+" standard error, else a file
-    std::string rendezvous_file{}; ///< contact file at a path of the host's choice
-    bool session_tool = false;     ///< contact files for tools, in server_tmpdir
-    bool system_tool = false;      ///< contact file of the system's server, in system_tmpdir
-    std::string server_tmpdir{}, system_tmpdir{};
+    contact_plan contacts{};
 
     std::chrono::seconds connection_wait_time{4}; ///< between looks for a contact file
     unsigned max_retries = 2;                     ///< looks for it
@@ -74,11 +71,12 @@ inline constexpr listener_setting listener_settings[] = {
     {"server_uri",            "pmix.tcp.uri",       [](listener_config& c) -> auto& { return c.server_uri; }},
     {"",                      "pmix.srvr.uri",      [](listener_config& c) -> auto& { return c.server_uri; }},
     {"report_uri",            "pmix.tcp.repuri",    [](listener_config& c) -> auto& { return c.report_uri; }},
-    {"",                      "pmix.tool.lncrnd",   [](listener_config& c) -> auto& { return c.rendezvous_file; }},
-    {"",                      "pmix.srvr.tool",     [](listener_config& c) -> auto& { return c.session_tool; }},
-    {"",                      "pmix.srvr.sys",      [](listener_config& c) -> auto& { return c.system_tool; }},
-    {"",                      "pmix.srvr.tmpdir",   [](listener_config& c) -> auto& { return c.server_tmpdir; }},
-    {"",                      "pmix.sys.tmpdir",    [](listener_config& c) -> auto& { return c.system_tmpdir; }},
+    {"",                      "pmix.tool.lncrnd",   [](listener_config& c) -> auto& { return c.contacts.rendezvous_file; }},
+    {"",                      "pmix.srvr.tool",     [](listener_config& c) -> auto& { return c.contacts.tool; }},
+    {"",                      "pmix.srvr.sess",     [](listener_config& c) -> auto& { return c.contacts.session; }},
+    {"",                      "pmix.srvr.sys",      [](listener_config& c) -> auto& { return c.contacts.system; }},
+    {"",                      "pmix.srvr.tmpdir",   [](listener_config& c) -> auto& { return c.contacts.session_directory; }},
+    {"",                      "pmix.sys.tmpdir",    [](listener_config& c) -> auto& { return c.contacts.system_directory; }},
     {"connection_wait_time",  "pmix.tool.retry",    [](listener_config& c) -> auto& { return c.connection_wait_time; }},
     {"max_retries",           "pmix.tool.mretries", [](listener_config& c) -> auto& { return c.max_retries; }},
     {"handshake_wait_time",   "",                   [](listener_config& c) -> auto& { return c.handshake_wait_time; }},
@@ -290,8 +288,8 @@ inline std::string environment_tmpdir(std::string_view own,
 inline void apply_tmpdir_environment(listener_config& config,
                                      const environment& variables = process_environment())
 {
-    config.server_tmpdir = environment_tmpdir("PMIX_SERVER_TMPDIR", variables);
-    config.system_tmpdir = environment_tmpdir("PMIX_SYSTEM_TMPDIR", variables);
+    config.contacts.session_directory = environment_tmpdir("PMIX_SERVER_TMPDIR", variables);
+    config.contacts.system_directory = environment_tmpdir("PMIX_SYSTEM_TMPDIR", variables);
 }
 
 } // namespace pmixio

@@ -61,7 +61,7 @@ struct child_settings {
     std::span<const std::string_view> securities; ///< names, preferred first
     wire::buffer_kind buffer = wire::buffer_kind::non_described;
     std::string hostname; ///< empty: the process finds out by itself
-    std::string tmpdir;   ///< for the server's and the MPI library's files; empty: none
+    std::string server_tmpdir, system_tmpdir; ///< where contact files are; empty: not said
 };
 
 using environment = std::vector<std::pair<std::string, std::string>>;
@@ -96,10 +96,10 @@ inline environment child_environment(const child_settings& child)
         result.emplace_back(server_uri_variable(encoding), child.uri);
     if (!child.hostname.empty())
         result.emplace_back("PMIX_HOSTNAME", child.hostname);
-    if (!child.tmpdir.empty()) {
-        result.emplace_back("PMIX_SERVER_TMPDIR", child.tmpdir);
-        result.emplace_back("PMIX_SYSTEM_TMPDIR", child.tmpdir);
-    }
+    if (!child.server_tmpdir.empty())
+        result.emplace_back("PMIX_SERVER_TMPDIR", child.server_tmpdir);
+    if (!child.system_tmpdir.empty())
+        result.emplace_back("PMIX_SYSTEM_TMPDIR", child.system_tmpdir);
     return result;
 }
 

@@ -41,6 +41,21 @@ inline std::string nspace_contact_path(std::string_view directory, std::string_v
 inline std::string scheduler_contact_path(std::string_view directory, std::string_view host);
 inline std::string system_controller_contact_path(std::string_view directory, std::string_view host);
 
+/// Which contact files a server publishes. Directories must exist.
+struct contact_plan {
+    std::string system_directory = {};  ///< of the system, scheduler and system controller files
+    std::string session_directory = {}; ///< of the others
+    std::string host;                   ///< empty: contact_host_name()
+    bool system = false;                ///< the one server for all users of this machine
+    bool session = false;               ///< the one server of this session directory
+    bool tool = false;                  ///< by pid and by namespace
+    bool scheduler = false;             ///< this server is one
+    bool system_controller = false;     ///< this server is one
+    std::string rendezvous_file = {};   ///< a path; empty: none
+    ::mode_t system_mode = 0644; ///< of files in system_directory: who connects has to prove who they are
+    ::mode_t mode = 0640;        ///< of all others
+};
+
 /// The text of a contact file as releases since 4.0 write it, six lines: URI, release, pid, euid:egid of this process,
 /// the local time, nothing.
 inline std::string contact_file_text(std::string_view uri, ::time_t now = ::time(nullptr));

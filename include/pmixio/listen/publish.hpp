@@ -80,21 +80,6 @@ inline asio::awaitable<published_file>
 publish(std::string path, std::string text, ::mode_t mode, existing_file found = existing_file::judge,
         std::chrono::steady_clock::duration patience = std::chrono::seconds(1));
 
-/// Which contact files a server publishes. Directories must exist.
-struct contact_plan {
-    std::string system_directory;     ///< of the system, scheduler and system controller files
-    std::string session_directory;    ///< of the others
-    std::string host;                 ///< empty: contact_host_name()
-    bool system = false;              ///< the one server for all users of this machine
-    bool session = false;             ///< the one server of this session directory
-    bool tool = false;                ///< by pid and by namespace
-    bool scheduler = false;           ///< this server is one
-    bool system_controller = false;   ///< this server is one
-    std::string rendezvous_file = {}; ///< a path; empty: none
-    ::mode_t system_mode = 0644; ///< of files in system_directory: who connects has to prove who they are
-    ::mode_t mode = 0640;        ///< of all others
-};
-
 /// Publishes all files of the plan, each by publish(), or none. The listener must be listening.
 /// Throws what publish() throws, and std::invalid_argument for a host or namespace that cannot be in a file's name.
 inline asio::awaitable<std::vector<published_file>> publish_contacts(contact_plan plan, server_address self);

@@ -77,7 +77,8 @@ public:
     /// on our socket after this, and drop the answer if that fails.
     result<kernel_peer> ask(const sockaddr* local_of_ours, const sockaddr* remote_of_ours) noexcept;
 
-    /// Connects to itself on 127.0.0.1 and asks about that: fault::kernel_unavailable unless the answer names
+    /// Connects to itself on 127.0.0.1, or on ::1 if there is no such address, and asks about that:
+    /// fault::kernel_unavailable unless the answer names
     /// this process's effective uid and this very socket, and the closed client is unknown. Takes a second at
     /// most, usually far less than a millisecond.
     result<void> self_test() noexcept;
@@ -375,20 +376,32 @@ inline result<kernel_peer> kernel_lookup::ask(int connected) noexcept
 
 inline result<void> kernel_lookup::self_test() noexcept
 {
-    const auto tcp_socket = [] {
-        return detail::descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const auto tcp_socket = [](int family) {
+        return detail::descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     };
-    const auto listener = tcp_socket();
-    auto client = tcp_socket();
-    sockaddr_in here_v4{}, there_v4{};
-    here_v4.sin_family = AF_INET;
-    here_v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* const here = reinterpret_cast<sockaddr*>(&here_v4);
-    auto* const there = reinterpret_cast<sockaddr*>(&there_v4);
-
-    socklen_t size = sizeof here_v4;
-    if (::bind(listener.get(), here, size) != 0 || ::listen(listener.get(), 16) != 0 ||
-        ::getsockname(listener.get(), here, &size) != 0)
+    sockaddr_storage here_any{}, there_any{};
+    auto* const here = reinterpret_cast<sockaddr*>(&here_any);
+    auto* const there = reinterpret_cast<sockaddr*>(&there_any);
+    const auto loopback = [&](const auto& address) {
+        std::memcpy(&here_any, &address, sizeof address);
+        return static_cast<socklen_t>(sizeof address);
+    };
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = loopback(v4);
+    auto listener = tcp_socket(AF_INET);
+    if (::bind(listener.get(), here, size) != 0) { // a machine without IPv4
+        sockaddr_in6 v6{};
+        v6.sin6_family = AF_INET6;
+        v6.sin6_addr = IN6ADDR_LOOPBACK_INIT;
+        size = loopback(v6);
+        listener = tcp_socket(AF_INET6);
+        if (::bind(listener.get(), here, size) != 0)
+            return fault::kernel_unavailable;
+    }
+    auto client = tcp_socket(here->sa_family);
+    if (::listen(listener.get(), 16) != 0 || ::getsockname(listener.get(), here, &size) != 0)
         return fault::kernel_unavailable;
     if (::connect(client.get(), here, size) != 0) {
         pollfd connected{client.get(), POLLOUT, 0};
@@ -397,7 +410,7 @@ inline result<void> kernel_lookup::self_test() noexcept
     }
     // Nothing is accepted: strangers can reach this listener too, and the client can be asked about as it is.
     struct stat expected{};
-    size = sizeof there_v4;
+    size = sizeof there_any;
     if (::getsockname(client.get(), there, &size) != 0 || ::fstat(client.get(), &expected) != 0)
         return fault::kernel_unavailable;
 

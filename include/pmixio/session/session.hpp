@@ -143,6 +143,8 @@ private:
 
     void on_readable(pointer me, std::error_code failed)
     {
+        if (closed_) // meanwhile; the shared buffer may be gone
+            return;
         std::size_t n = 0;
         do {
             if (!failed)
