@@ -264,7 +264,7 @@ TEST_CASE_FIXTURE(fixture, "the directory must be there")
 
 TEST_CASE_FIXTURE(fixture, "the directory must not let others replace the file")
 {
-    for (const ::mode_t mode : {0770, 0707, 0777, 0720, 02775}) {
+    for (const ::mode_t mode : {0770u, 0707u, 0777u, 0720u, 02775u}) {
         CAPTURE(mode);
         REQUIRE(::chmod(path().c_str(), mode) == 0);
         CHECK(refusal().code() == std::errc::operation_not_permitted);
