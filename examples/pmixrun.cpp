@@ -34,6 +34,8 @@ struct watcher : pmixio::counters {
     void on(const pmixio::event::refused& e)
     {
         counters::on(e);
+        if (e.why == pmixio::fault::closed_by_peer) // somebody looked whether we listen
+            return;
         fmt::print(stderr, "pmixrun: refused a connection as {}.{}: {}\n", e.nspace, e.rank, e.why.message());
     }
     void on(const pmixio::event::malformed& e)

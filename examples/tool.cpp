@@ -1,4 +1,4 @@
-// A tool: connects to any PMIx server, asks it questions and prints the answers.
+// A tool: finds a PMIx server, connects, asks it questions and prints the answers.
 #include <pmixio/client.hpp>
 
 #include <fmt/core.h>
@@ -6,10 +6,16 @@
 #include <charconv>
 #include <chrono>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 using namespace std::chrono_literals;
+
+constexpr auto usage =
+    "usage: tool [WHERE] [--wait SECONDS] [--as NSPACE.RANK] [--encodings LIST] [KEY...]\n"
+    "WHERE is --uri URI|file:PATH, --attach FILE, --pid PID, --nspace SERVER, --system or\n"
+    "--system-first; else the server that started this process, else any there is.\n";
 
 struct site : pmixio::defaults {
     using security = pmixio::securities<pmixio::security::native>;
@@ -17,43 +23,60 @@ struct site : pmixio::defaults {
 };
 
 struct options {
-    std::string_view uri;
-    std::optional<pmixio::wire::proc> identity;
-    std::string_view encodings;
+    pmixio::server_search where;
+    std::chrono::seconds wait{0}; // for a server to appear
+    pmixio::client_settings<site> settings;
     std::vector<std::string> keys;
 };
 
-/// `NSPACE.RANK`, split at the last dot.
-std::optional<pmixio::wire::proc> process_of(std::string_view text)
+template <class Number>
+bool read(std::string_view text, Number& to)
 {
-    const auto dot = text.rfind('.');
-    pmixio::wire::rank_type rank = 0;
-    if (dot == text.npos || dot == 0)
-        return std::nullopt;
-    const auto [end, failed] = std::from_chars(text.data() + dot + 1, text.data() + text.size(), rank);
-    if (failed != std::errc() || end != text.data() + text.size())
-        return std::nullopt;
-    return pmixio::wire::proc{std::string(text.substr(0, dot)), rank};
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), to);
+    return failed == std::errc() && end == text.data() + text.size();
 }
 
-/// Where the server is that the options mean: `NSPACE.RANK;tcp4://ADDRESS:PORT`.
-std::optional<pmixio::server_address> contact(const options& given)
+std::optional<options> parse(const std::vector<std::string_view>& words)
 {
-    const auto semicolon = given.uri.find(';'), port_at = given.uri.rfind(':');
-    const auto server = process_of(given.uri.substr(0, semicolon));
-    if (!server || semicolon == given.uri.npos || port_at < semicolon + 8)
-        return std::nullopt;
-    auto host = given.uri.substr(semicolon + 8, port_at - semicolon - 8);
-    if (host.starts_with('[') && host.ends_with(']'))
-        host = host.substr(1, host.size() - 2);
-    std::error_code bad;
-    const auto address = asio::ip::make_address(host, bad);
-    std::uint16_t port = 0;
-    const auto digits = given.uri.substr(port_at + 1);
-    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (bad || failed != std::errc() || end != digits.data() + digits.size())
-        return std::nullopt;
-    return pmixio::server_address{*server, {address, port}};
+    const auto told = pmixio::rendezvous_from_environment(site::buffer_ops::names);
+    options given;
+    given.where = pmixio::search_from_environment(site::buffer_ops::names);
+    given.settings.kind = pmixio::peer_kind::tool_needs_id;
+    given.settings.encodings = told.encoding;
+    const auto system = pmixio::search_system(told.system_directory, told.host);
+    for (std::size_t i = 0; i != words.size(); ++i) {
+        const auto option = words[i];
+        if (!option.starts_with("--"))
+            given.keys.emplace_back(option);
+        else if (option == "--system")
+            given.where = system;
+        else if (option == "--system-first")
+            given.where = pmixio::first(system, pmixio::search_any(told.system_directory, told.host));
+        else if (++i == words.size())
+            return std::nullopt;
+        else if (option == "--uri")
+            given.where = pmixio::search_uri(words[i]);
+        else if (option == "--attach")
+            given.where = pmixio::search_file(std::string(words[i]));
+        else if (option == "--nspace")
+            given.where = pmixio::search_nspace(told.server_directory, told.host, words[i]);
+        else if (::pid_t pid = 0; option == "--pid" && read(words[i], pid))
+            given.where = pmixio::search_pid(told.server_directory, told.host, pid);
+        else if (long seconds = 0; option == "--wait" && read(words[i], seconds))
+            given.wait = std::chrono::seconds(seconds);
+        else if (const auto dot = words[i].rfind('.');
+                 option == "--as" && dot < words[i].size() &&
+                 read(words[i].substr(dot + 1), given.settings.who.rank)) {
+            given.settings.kind = pmixio::peer_kind::tool;
+            given.settings.who.nspace = words[i].substr(0, dot);
+        } else if (option == "--encodings")
+            given.settings.encodings = words[i];
+        else
+            return std::nullopt;
+    }
+    if (given.keys.empty())
+        given.keys.emplace_back("pmix.qry.ns"); // the namespaces that the server knows
+    return given;
 }
 
 void print(const pmixio::wire::info& answer)
@@ -67,13 +90,13 @@ void print(const pmixio::wire::info& answer)
 }
 
 /// 0 when every question was answered.
-asio::awaitable<void> ask(pmixio::server_address where, options given, int& status)
+asio::awaitable<void> ask(options given, int& status)
 {
-    pmixio::client_settings<site> settings;
-    settings.kind = given.identity ? pmixio::peer_kind::tool : pmixio::peer_kind::tool_needs_id;
-    settings.who = given.identity.value_or(pmixio::wire::proc());
-    settings.encodings = given.encodings;
-    auto session = co_await pmixio::connect<site>(where, settings);
+    const auto found = co_await pmixio::find_server(given.where, given.wait);
+    if (!found)
+        co_return fmt::print(stderr, "tool: no server: {}\n", found.error().message());
+    given.settings.release = pmixio::wire::release::parse(found->version);
+    auto session = co_await pmixio::connect<site>(found->address, given.settings);
     if (!session)
         co_return fmt::print(stderr, "tool: no session: {}\n", session.error().message());
     fmt::print("{}.{} is connected to {}.{}\n", session->who().nspace, session->who().rank,
@@ -98,31 +121,12 @@ asio::awaitable<void> ask(pmixio::server_address where, options given, int& stat
 
 int main(int argc, char** argv)
 {
-    options given;
-    bool understood = true;
-    for (int i = 1; i < argc; ++i) {
-        const std::string_view word = argv[i];
-        if (word == "--uri" && i + 1 < argc)
-            given.uri = argv[++i];
-        else if (word == "--as" && i + 1 < argc)
-            understood &= (given.identity = process_of(argv[++i])).has_value();
-        else if (word == "--encodings" && i + 1 < argc)
-            given.encodings = argv[++i];
-        else
-            given.keys.emplace_back(word);
-    }
-    const auto where = contact(given);
-    if (!where || !understood) {
-        fmt::print(stderr, "usage: tool --uri NSPACE.RANK;tcp4://ADDRESS:PORT [--as NSPACE.RANK] "
-                           "[--encodings LIST] [KEY...]\n");
-        return 2;
-    }
-    if (given.keys.empty())
-        given.keys.emplace_back("pmix.qry.ns"); // the namespaces that the server knows
-
+    const auto given = parse({argv + 1, argv + argc});
+    if (!given)
+        return fmt::print(stderr, "{}", usage), 2;
     asio::io_context io;
     int status = 1;
-    asio::co_spawn(io, ask(*where, given, status), pmixio::rethrow);
+    asio::co_spawn(io, ask(*given, status), pmixio::rethrow);
     io.run();
     return status;
 }

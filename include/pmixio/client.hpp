@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pmixio/client/connect.hpp>
+#include <pmixio/client/rendezvous.hpp>
 #include <pmixio/client/session.hpp>
 #include <pmixio/deadline.hpp>
 #include <pmixio/message/collective.hpp>

@@ -24,6 +24,11 @@ def system_python():
     return shutil.which("python3", path=os.defpath)
 
 
+def host():
+    """This machine's name in the names of contact files."""
+    return socket.gethostname().split(".")[0]
+
+
 class Server:
     """pmixrun --serve on a free port of the loopback interface. All its files are in one directory."""
 

@@ -80,13 +80,14 @@ int main(int argc, char **argv)
     module.client_finalized = finalized;
     pmix_info_t *info;
     bool yes = true;
-    PMIX_INFO_CREATE(info, 4);
+    PMIX_INFO_CREATE(info, 5);
     PMIX_INFO_LOAD(&info[0], PMIX_SERVER_TOOL_SUPPORT, &yes, PMIX_BOOL);
     PMIX_INFO_LOAD(&info[1], PMIX_SERVER_TMPDIR, argv[1], PMIX_STRING);
     PMIX_INFO_LOAD(&info[2], PMIX_SYSTEM_TMPDIR, argv[1], PMIX_STRING);
     PMIX_INFO_LOAD(&info[3], PMIX_TCP_REPORT_URI, "-", PMIX_STRING);
-    pmix_status_t rc = PMIx_server_init(&module, info, 4);
-    PMIX_INFO_FREE(info, 4);
+    PMIX_INFO_LOAD(&info[4], PMIX_SERVER_SYSTEM_SUPPORT, &yes, PMIX_BOOL);
+    pmix_status_t rc = PMIx_server_init(&module, info, 5);
+    PMIX_INFO_FREE(info, 5);
     if (rc != PMIX_SUCCESS) {
         fprintf(stderr, "PMIx_server_init: %s\n", PMIx_Error_string(rc));
         return 1;

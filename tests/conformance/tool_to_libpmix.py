@@ -1,10 +1,13 @@
 """tool_to_libpmix.py TOOL TOOL_SERVER: examples/tool against a libpmix server. It is given an identity or keeps the one it
 brings, asks in every encoding, and leaves in good order; and it says why it is not let in."""
+import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 tool, program = sys.argv[1], sys.argv[2]
 if not pathlib.Path(program).exists():
@@ -12,9 +15,10 @@ if not pathlib.Path(program).exists():
 
 
 class Server:
-    def __init__(self, *arguments):
-        self.directory = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen([program, self.directory.name, *arguments], stdin=subprocess.PIPE,
+    def __init__(self, *arguments, directory=None):
+        self.own = None if directory else tempfile.TemporaryDirectory()
+        self.directory = directory or self.own.name
+        self.process = subprocess.Popen([program, self.directory, *arguments], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.uri = self.process.stdout.readline().strip()
         if not re.fullmatch(r"\S+\.\d+;tcp4://127\.0\.0\.1:\d+", self.uri):
@@ -31,12 +35,20 @@ class Server:
     def __exit__(self, *_):
         self.process.kill()
         self.process.communicate()
-        self.directory.cleanup()
+        if self.own:
+            self.own.cleanup()
+
+
+def look(directory, *arguments):
+    """The tool, told by its environment where contact files are."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith("PMIX_")}
+    own |= {"PMIX_SERVER_TMPDIR": directory, "PMIX_SYSTEM_TMPDIR": directory}
+    return subprocess.Popen([tool, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env=own)
 
 
 def start(uri, *arguments):
-    return subprocess.Popen([tool, "--uri", uri, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+    return look("/nonexistent", "--uri", uri, *arguments)
 
 
 def check(running, status, out, err=""):
@@ -69,10 +81,36 @@ with Server() as server:
 with Server("refuse") as server:
     check(start(server.uri), 1, "", "tool: no session: not_supported\n")
 
-check(start("s.0;tcp4://127.0.0.1:1", "--as", "nobody"), 2, "", "usage: tool --uri NSPACE.RANK;tcp4://ADDRESS:PORT "
-      "[--as NSPACE.RANK] [--encodings LIST] [KEY...]\n")
+with tempfile.TemporaryDirectory() as directory:
+    early = [look(directory, "--wait", "60", *how) for how in ([], ["--system"])]
+    time.sleep(0.3)  # most likely both wait by now; if not, this shows less, not something else
+    with Server(directory=directory) as server:
+        name = server.uri.split(";")[0]
+        host = socket.gethostname().split(".")[0]
+        for running in early:
+            out, err = running.communicate(timeout=60)
+            assert (running.returncode, err) == (0, "") and f" is connected to {name}\n" in out, (out, err)
+        files = (f"{directory}/pmix.sys.{host}", f"{directory}/pmix.{host}.tool.{server.process.pid}")
+        for how in (["--pid", str(server.process.pid)], ["--nspace", name[:name.rindex(".")]], ["--system"],
+                    ["--system-first"], ["--attach", files[0]], ["--uri", f"file:{files[1]}"], ["--uri", server.uri], []):
+            running = look(directory, *how, "--as", "mine.0")
+            check(running, 0, f"mine.0 is connected to {name}\npmix.qry.ns: alpha,beta\n")
+        check(look(directory, "--pid", "1"), 1, "", "tool: no server: no_server\n")
+        check(look(directory, "--nspace", "other"), 1, "", "tool: no server: no_server\n")
+
+        os.mkdir(f"{directory}/second")
+        with Server(directory=f"{directory}/second") as second:
+            check(look(directory), 1, "", "tool: no server: ambiguous_server\n")
+            check(look(directory, "--system-first", "--as", "mine.0"), 0,
+                  f"mine.0 is connected to {name}\npmix.qry.ns: alpha,beta\n")
+        # Its files are still there, and it is dead: that leaves one.
+        check(look(directory, "--as", "mine.0"), 0, f"mine.0 is connected to {name}\npmix.qry.ns: alpha,beta\n")
+    check(look(directory), 1, "", "tool: no server: no_server\n")
+
+for wrong in (["--as", "nobody"], ["--as"], ["--pid", "x"], ["--wait", ""], ["--nonsense", "1"]):
+    running = look("/nonexistent", *wrong)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (2, "") and err.startswith("usage: tool "), (wrong, running.returncode, out, err)
 for wrong in ("", "x", "s.0", "s.0;tcp4://", "s.0;tcp4://127.0.0.1", "s.0;tcp4://127.0.0.1:x", "s.0;tcp4://127.0.0.1:70000",
               "s;tcp4://127.0.0.1:1", ".0;tcp4://127.0.0.1:1", "s.0;tcp4://localhost:1"):
-    running = start(wrong)
-    out, err = running.communicate(timeout=60)
-    assert (running.returncode, out) == (2, "") and err.startswith("usage: "), (wrong, running.returncode, out, err)
+    check(start(wrong), 1, "", "tool: no server: bad_uri\n")

@@ -2,7 +2,6 @@
 and by search."""
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -12,10 +11,6 @@ pmixrun, programs = sys.argv[1], pathlib.Path(sys.argv[2])
 tool = programs / "tool"
 if not tool.exists():
     sys.exit(77)
-
-
-def host():
-    return socket.gethostname().split(".")[0]
 
 
 def run(server, *command, status=0):
@@ -31,9 +26,9 @@ def run(server, *command, status=0):
 with peers.Server(pmixrun, "--session-tool", "--system-tool", ranks=3) as server:
     directory = pathlib.Path(server.directory.name)
     files = {path.name for path in directory.glob("pmix.*")}
-    assert files == {f"pmix.sys.{host()}", f"pmix.{host()}.tool.{server.process.pid}",
-                     f"pmix.{host()}.tool.{server.name}"}, files
-    attachment = directory / f"pmix.{host()}.tool.{server.name}"
+    assert files == {f"pmix.sys.{peers.host()}", f"pmix.{peers.host()}.tool.{server.process.pid}",
+                     f"pmix.{peers.host()}.tool.{server.name}"}, files
+    attachment = directory / f"pmix.{peers.host()}.tool.{server.name}"
     assert attachment.read_text().splitlines()[0] == server.uri
 
     ways = ([f"uri={server.uri}"], [f"uri=file:{attachment}"], [f"pid={server.process.pid}"], [f"nspace={server.name}"],

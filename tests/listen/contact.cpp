@@ -60,7 +60,7 @@ TEST_CASE("a child is not told what is empty")
         {"PMIX_SERVER_URI20", "the uri"},
     };
     const child_settings child{{"job1", wire::rank::wildcard}, "the uri", one, std::span(securities).last(1),
-                               wire::buffer_kind::fully_described, {}, {}};
+                               wire::buffer_kind::fully_described, {}, {}, {}};
     CHECK((child_environment(child) == expected));
 }
 

@@ -5,6 +5,7 @@
 #include <pmixio/deadline.hpp>
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/detail/descriptor.hpp>
+#include <pmixio/listen/config.hpp>
 #include <pmixio/listen/contact.hpp>
 #include <pmixio/listen/contact_file.hpp>
 #include <pmixio/listen/probe.hpp>
@@ -22,7 +23,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -40,7 +40,7 @@ namespace pmixio {
 /// Looks nowhere: the URI is known.
 struct known_uri {
     std::string uri;
-    std::string version = "2.0"; ///< the server's release, as contact::version
+    std::string version; ///< the server's release, as contact::version; empty: not known
 };
 
 /// Looks into one contact file.
@@ -93,7 +93,7 @@ struct rendezvous_environment {
 };
 
 /// Reads PMIX_SERVER_URIxx in the order of `encodings`, PMIX_VERSION, PMIX_HOSTNAME, PMIX_SERVER_TMPDIR,
-/// PMIX_SYSTEM_TMPDIR and, for those two, TMPDIR, TEMP, TMP and /tmp.
+/// PMIX_SYSTEM_TMPDIR, and for those two what environment_tmpdir() says.
 inline rendezvous_environment rendezvous_from_environment(std::span<const std::string_view> encodings);
 
 /// The server that started this process if there is one, else any that search_any() finds in the system's directory.
@@ -131,7 +131,7 @@ inline server_search search_uri(std::string_view uri_or_file)
     if (uri_or_file.starts_with("file:"))
         search.places.emplace_back(in_file{std::string(uri_or_file.substr(5))});
     else
-        search.places.emplace_back(known_uri{std::string(uri_or_file)});
+        search.places.emplace_back(known_uri{std::string(uri_or_file), {}});
     return search;
 }
 
@@ -172,29 +172,25 @@ inline server_search first(server_search preferred, const server_search& otherwi
 
 inline rendezvous_environment rendezvous_from_environment(std::span<const std::string_view> encodings)
 {
-    const auto read = [](const char* name) -> std::string {
-        const char* value = std::getenv(name);
-        return value ? value : "";
+    const auto variables = process_environment();
+    const auto read = [&](std::string_view name) -> std::string {
+        for (const auto& each : variables)
+            if (each.first == name)
+                return each.second;
+        return {};
     };
     rendezvous_environment found;
     for (const auto encoding : encodings)
         if (found.uri.empty()) {
-            found.uri = read(server_uri_variable(encoding).c_str());
+            found.uri = read(server_uri_variable(encoding));
             found.encoding = found.uri.empty() ? "" : encoding;
         }
     found.version = read("PMIX_VERSION");
     found.host = read("PMIX_HOSTNAME");
     if (found.host.empty())
         found.host = contact_host_name();
-    std::string temporary = "/tmp";
-    for (const auto* name : {"TMP", "TEMP", "TMPDIR"})
-        if (auto value = read(name); !value.empty())
-            temporary = std::move(value);
-    found.server_directory = read("PMIX_SERVER_TMPDIR");
-    found.system_directory = read("PMIX_SYSTEM_TMPDIR");
-    for (auto* directory : {&found.server_directory, &found.system_directory})
-        if (directory->empty())
-            *directory = temporary;
+    found.server_directory = environment_tmpdir("PMIX_SERVER_TMPDIR", variables);
+    found.system_directory = environment_tmpdir("PMIX_SYSTEM_TMPDIR", variables);
     return found;
 }
 
@@ -204,10 +200,7 @@ inline server_search search_from_environment(std::span<const std::string_view> e
     if (told.uri.empty())
         return search_any(told.system_directory, told.host);
     server_search search;
-    known_uri known{told.uri};
-    if (!told.version.empty())
-        known.version = told.version;
-    search.places.emplace_back(std::move(known));
+    search.places.emplace_back(known_uri{told.uri, told.version});
     return search;
 }
 
