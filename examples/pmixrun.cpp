@@ -325,8 +325,8 @@ private:
             fmt::print("READY {}\n", uri);
             std::fflush(stdout);
         } else {
-            asio::co_spawn(io_, reap(), pmixio::rethrow);
             start_all();
+            asio::co_spawn(io_, reap(), pmixio::rethrow);
         }
     }
 

@@ -43,6 +43,11 @@ std::optional<options> parse(const std::vector<std::string_view>& words)
     given.where = pmixio::search_from_environment(site::buffer_ops::names);
     given.settings.kind = pmixio::peer_kind::tool_needs_id;
     given.settings.encodings = told.encoding;
+    pmixio::listener_config config;
+    pmixio::apply_mca_environment(config);
+    pmixio::apply_configuration(given.settings, config);
+    if (!config.server_uri.empty())
+        given.where = pmixio::search_uri(config.server_uri);
     const auto system = pmixio::search_system(told.system_directory, told.host);
     for (std::size_t i = 0; i != words.size(); ++i) {
         const auto option = words[i];

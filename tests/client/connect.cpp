@@ -242,6 +242,23 @@ TEST_CASE("a refusal is the server's status, and is not asked for again")
     }
 }
 
+TEST_CASE("a configuration says how long to wait for a reply, and how often to try")
+{
+    client_settings<site> settings;
+    const auto before = settings.attempt;
+    listener_config config;
+    config.handshake_wait_time = std::chrono::seconds(0);
+    config.handshake_max_retries = 0;
+    apply_configuration(settings, config);
+    CHECK(settings.attempt == before); // nothing waits for ever
+    CHECK(settings.attempts == 1);
+    config.handshake_wait_time = std::chrono::seconds(9);
+    config.handshake_max_retries = 2;
+    apply_configuration(settings, config);
+    CHECK(settings.attempt == std::chrono::seconds(9));
+    CHECK(settings.attempts == 3);
+}
+
 TEST_CASE("a server that is temporarily unavailable is asked as often as the settings say")
 {
     asio::io_context io;

@@ -479,6 +479,21 @@ TEST_CASE_FIXTURE(fixture, "a search that waits may go with its context")
     CHECK_FALSE(finding.done());
 }
 
+TEST_CASE_FIXTURE(fixture, "a configuration says where the server is, and how long to wait for it")
+{
+    listener_config config;
+    config.contacts.system_directory = std::string(*this / "");
+    put("pmix.here.tool.1", server.address);
+    CHECK(found(find(search_configured(config, "here")), server.address));
+    config.server_uri = "nonsense";
+    CHECK(find(search_configured(config, "here")).error() == fault::bad_uri);
+    config.server_uri = server.uri();
+    CHECK(found(find(search_configured(config, "elsewhere")), server.address));
+    config.connection_wait_time = 3s;
+    config.max_retries = 5;
+    CHECK(rendezvous_time(config) == 15s);
+}
+
 TEST_CASE_FIXTURE(fixture, "the environment of a launched process names its server")
 {
     constexpr std::array<std::string_view, 2> encodings{"v41", "v21"};

@@ -80,6 +80,17 @@ TEST_CASE("a client is served from its handshake to its end")
     CHECK(s.under_test->observer().refused == 0);
 }
 
+TEST_CASE("only registered processes have an environment")
+{
+    open_server s;
+    const auto variables = s.under_test->environment_for({"a", 1}, s.at);
+    CHECK(std::find(variables.begin(), variables.end(), std::pair<std::string, std::string>("PMIX_RANK", "1")) !=
+          variables.end());
+    CHECK_THROWS_WITH_AS(s.under_test->environment_for({"a", 2}, s.at), "pmixio::server: not registered: a.2",
+                         std::invalid_argument);
+    CHECK_THROWS_AS(s.under_test->environment_for({"x", 0}, s.at), std::invalid_argument);
+}
+
 TEST_CASE("a client whose user the kernel confirms is admitted, with a false credential it is not")
 {
     running<native_site> s;

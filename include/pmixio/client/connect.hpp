@@ -6,6 +6,7 @@
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/handshake/reply.hpp>
 #include <pmixio/handshake/request.hpp>
+#include <pmixio/listen/config.hpp>
 #include <pmixio/listen/contact.hpp>
 #include <pmixio/policies.hpp>
 #include <pmixio/result.hpp>
@@ -45,6 +46,16 @@ struct client_settings {
     typename P::security::instances policies;
     event_handler on_event;
 };
+
+/// Takes over how long a configuration says to wait for the reply to a handshake, and how often to try. A time of zero,
+/// which for libpmix is for ever, leaves the deadline as it is.
+template <host_policies P>
+void apply_configuration(client_settings<P>& settings, const listener_config& config)
+{
+    if (config.handshake_wait_time.count() != 0)
+        settings.attempt = config.handshake_wait_time;
+    settings.attempts = config.handshake_max_retries + 1;
+}
 
 /// The encodings that a release has, as a comma list. Empty, which is any, for one that is not known.
 constexpr std::string_view encodings_of(const wire::release& r) noexcept

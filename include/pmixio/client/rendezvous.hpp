@@ -99,6 +99,11 @@ inline rendezvous_environment rendezvous_from_environment(std::span<const std::s
 /// The server that started this process if there is one, else any that search_any() finds in the system's directory.
 inline server_search search_from_environment(std::span<const std::string_view> encodings);
 
+/// Where a configuration says that a tool's server is: its server_uri, else any in the system's directory.
+inline server_search search_configured(const listener_config& config, std::string_view host);
+/// How long it says to wait for the server's contact file: its wait for each of its looks.
+inline std::chrono::seconds rendezvous_time(const listener_config& config);
+
 /// A file or directory that a search could not use.
 struct skipped_path {
     std::string path;
@@ -202,6 +207,17 @@ inline server_search search_from_environment(std::span<const std::string_view> e
     server_search search;
     search.places.emplace_back(known_uri{told.uri, told.version});
     return search;
+}
+
+inline server_search search_configured(const listener_config& config, std::string_view host)
+{
+    return config.server_uri.empty() ? search_any(config.contacts.system_directory, host)
+                                     : search_uri(config.server_uri);
+}
+
+inline std::chrono::seconds rendezvous_time(const listener_config& config)
+{
+    return config.connection_wait_time * static_cast<int>(config.max_retries);
 }
 
 namespace detail {

@@ -28,6 +28,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -88,10 +89,13 @@ public:
     result<void> kernel_identity() const { return core_->kernel ? result<void>() : core_->kernel.error(); }
 
     /// What a child process has to be told to find this server at `listener`, as `who`. Of `where` the directories of
-    /// contact files, in which tools look that the child starts.
+    /// contact files, in which tools look that the child starts. Throws std::invalid_argument if there is no such process.
     environment environment_for(const wire::proc& who, const listener& at,
                                 const contact_plan& where = {}) const
     {
+        if (!core_->jobs.find_process(who.nspace, who.rank))
+            throw std::invalid_argument("pmixio::server: not registered: " + who.nspace + '.' +
+                                        std::to_string(who.rank));
         const auto encodings = advertised_encodings();
         std::vector<std::string_view> securities;
         for (std::size_t i = 0; i != P::security::size; ++i)
