@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # examples/run.sh [RANKS]: installs what is missing (Debian 12), builds a release, and runs an Open MPI program under pmixrun:
-# no mpirun, no libpmix server.
+# no mpirun, no libpmix server. Then a tool asks the server about its jobs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ranks=${1:-4}
@@ -19,11 +19,14 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"
 fi
 
-build=build/release
+build=build/examples
 [ -f $build/build.ninja ] || meson setup $build --buildtype=release -Db_ndebug=true -Dwerror=false >/dev/null
-ninja -C $build examples/pmixrun
+ninja -C $build examples/pmixrun examples/tool
 mpicc -O2 -o $build/mpi_hello tests/conformance/mpi/hello.c
 
 echo "+ pmixrun -n $ranks --tag-output mpi_hello"
 $build/examples/pmixrun -n "$ranks" --tag-output --stats $build/stats.json $build/mpi_hello
 echo "The server's counters: $(cat $build/stats.json)"
+
+echo "+ pmixrun tool"
+$build/examples/pmixrun -n 1 --nspace demo "$build/examples/tool" pmix.qry.ns
