@@ -47,4 +47,4 @@ for header, included in headers.items():
         wrong.append(f"{header} includes itself")
     if header.startswith(pure) and "detail/asio.hpp" in reached(header, set()):
         wrong.append(f"{header} must not need Asio")
-sys.exit("\n".join(wrong))
+sys.exit("\n".join(wrong) or 0)

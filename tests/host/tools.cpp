@@ -296,22 +296,22 @@ struct decided {
 
 TEST_CASE("a host names tools, or refuses them with its reason")
 {
-    decided named(result<wire::proc>(wire::proc{"given", 4}));
+    decided named{result<wire::proc>(wire::proc{"given", 4})};
     CHECK((name_at(named.greet(peer_kind::tool_needs_id, {}), 4) == wire::proc{"given", 4}));
     CHECK(named.greet(peer_kind::tool, wire::proc{"given", 4}).size() == without_identity);
     CHECK(show(named.greet(peer_kind::tool, wire::proc{"own", 4})) == "ff ff ff f4"); // cannot be renamed
 
-    decided unnamed(result<wire::proc>(wire::proc{}));
+    decided unnamed{result<wire::proc>(wire::proc{})};
     CHECK(name_at(unnamed.greet(peer_kind::tool_needs_id, {}), 4).nspace == "pmixio-tool-1");
 
-    decided no(result<wire::proc>(fault::unknown_namespace));
+    decided no{result<wire::proc>(fault::unknown_namespace)};
     CHECK(show(no.greet(peer_kind::tool_needs_id, {})) == "ff ff ff d2");
     CHECK(no.s.under_test->sessions() == 0);
 }
 
 TEST_CASE("a host hears who the tool is, and what it says of itself")
 {
-    decided d(result<wire::proc>(wire::proc{"t", 1}));
+    decided d{result<wire::proc>(wire::proc{"t", 1})};
     bytes attributes;
     wire::writer out(attributes);
     wire::encoder<wire::v41> packed(out, {});
