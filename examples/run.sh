@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 ranks=${1:-4}
 
 missing=()
-for package in g++ meson ninja-build pkg-config python3 libasio-dev libfmt-dev openmpi-bin libopenmpi-dev; do
+for package in g++ meson ninja-build pkg-config python3 libasio-dev libfmt-dev doctest-dev openmpi-bin libopenmpi-dev; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -20,7 +20,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 build=build/examples
-[ -f $build/build.ninja ] || meson setup $build --buildtype=release -Db_ndebug=true -Dwerror=false >/dev/null
+mkdir -p build
+setup='meson setup --buildtype=release -Db_ndebug=true -Dwerror=false'
+[ -f $build/build.ninja ] || $setup $build >$build.txt || { cat $build.txt; exit 1; }
 ninja -C $build examples/pmixrun examples/tool
 mpicc -O2 -o $build/mpi_hello tests/conformance/mpi/hello.c
 
