@@ -36,12 +36,14 @@ struct watcher : pmixio::counters {
         counters::on(e);
         if (e.why == pmixio::fault::closed_by_peer) // somebody looked whether we listen
             return;
-        fmt::print(stderr, "pmixrun: refused a connection as {}.{}: {}\n", e.nspace, e.rank, e.why.message());
+        fmt::print(stderr, "pmixrun: refused a connection as {}.{}: {}\n", pmixio::printable(e.nspace),
+                   e.rank, e.why.message());
     }
     void on(const pmixio::event::malformed& e)
     {
         counters::on(e);
-        fmt::print(stderr, "pmixrun: malformed request of {}.{}: {}\n", e.nspace, e.rank, e.why.message());
+        fmt::print(stderr, "pmixrun: malformed request of {}.{}: {}\n", pmixio::printable(e.nspace), e.rank,
+                   e.why.message());
     }
     void on(const pmixio::event::accept_paused& e)
     {

@@ -94,3 +94,10 @@ TEST_CASE("an observer is told what it wants to know and nothing else")
     tell(all, event::accept_paused{std::make_error_code(std::errc::too_many_files_open)});
     CHECK(all.accepted == 0);
 }
+
+TEST_CASE("what a peer says is printed without its control characters")
+{
+    CHECK(printable("job.1 ~") == "job.1 ~");
+    CHECK(printable(std::string_view("\0\x1b[2J\n\x7f\xff\\", 9)) == "\\x00\\x1b[2J\\x0a\\x7f\\xff\\\\");
+    CHECK(printable("").empty());
+}

@@ -62,6 +62,21 @@ struct sent {
 
 } // namespace event
 
+/// What a peer says of itself, fit for a log: all but printable ASCII as \xNN, a backslash doubled.
+inline std::string printable(std::string_view text)
+{
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string shown;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte > 0x7e)
+            ((shown += "\\x") += digits[byte / 16]) += digits[byte % 16];
+        else
+            shown.append(1 + (c == '\\'), c);
+    }
+    return shown;
+}
+
 /// The default: nobody watches.
 struct no_observer {};
 

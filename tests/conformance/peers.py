@@ -37,16 +37,21 @@ class Server:
         self.directory = tempfile.TemporaryDirectory()
         self.stats_file = pathlib.Path(self.directory.name) / "stats.json"
         os.chmod(self.directory.name, 0o755)
+        self.log = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would stop it when it is full
         self.process = subprocess.Popen(
             [pmixrun, "--serve", "-n", str(ranks), "--nspace", nspace, "--tmpdir", self.directory.name,
              "--system-tmpdir", self.directory.name, "--stats", str(self.stats_file), "--timeout", "100", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+            stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, text=True)
         ready = self.process.stdout.readline()
         found = re.fullmatch(r"READY (\S+;tcp[46]://(\S+):(\d+))\n", ready)
         if not found:
-            raise RuntimeError(f"not ready: {ready!r} {self.process.stderr.read()}")
+            raise RuntimeError(f"not ready: {ready!r} {self.said()}")
         self.uri, self.address = found[1], (found[2], int(found[3]))
         self.name = self.uri[:self.uri.rindex(".", 0, self.uri.index(";"))]
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
 
     def connect(self):
         return socket.create_connection(self.address, timeout=60)
@@ -78,9 +83,9 @@ class Server:
     def stop(self):
         """Drains; the counters."""
         self.process.terminate()
-        out, err = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=60)
         if self.process.returncode != 0:
-            raise AssertionError(f"the server ended with {self.process.returncode}: {out}{err}")
+            raise AssertionError(f"the server ended with {self.process.returncode}: {out}{self.said()}")
         counters = json.loads(self.stats_file.read_text())
         if counters["accepted"] != counters["admitted"] + counters["refused"] or counters["admitted"] != counters["closed"]:
             raise AssertionError(f"the counters do not add up: {counters}")
@@ -93,6 +98,7 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
+        self.log.close()
         self.directory.cleanup()
 
 
