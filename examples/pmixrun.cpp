@@ -1,4 +1,5 @@
 // pmixrun: launches the processes of one job on this node and is their PMIx server.
+#include <pmixio/reporting.hpp>
 #include <pmixio/server.hpp>
 
 #include <fmt/core.h>
@@ -28,32 +29,9 @@ namespace {
 
 using namespace std::literals;
 
-/// Counts everything; says what a user should know of.
-struct watcher : pmixio::counters {
-    using counters::on;
-    void on(const pmixio::event::refused& e)
-    {
-        counters::on(e);
-        if (e.why == pmixio::fault::closed_by_peer) // somebody looked whether we listen
-            return;
-        fmt::print(stderr, "pmixrun: refused a connection as {}.{}: {}\n", pmixio::printable(e.nspace),
-                   e.rank, e.why.message());
-    }
-    void on(const pmixio::event::malformed& e)
-    {
-        counters::on(e);
-        fmt::print(stderr, "pmixrun: malformed request of {}.{}: {}\n", pmixio::printable(e.nspace), e.rank,
-                   e.why.message());
-    }
-    void on(const pmixio::event::accept_paused& e)
-    {
-        fmt::print(stderr, "pmixrun: no connections for the moment: {}\n", e.why.message());
-    }
-};
-
 struct site : pmixio::defaults {
     using security = pmixio::securities<pmixio::security::native, pmixio::security::none>;
-    using observer = watcher;
+    using observer = pmixio::observers<pmixio::counters, pmixio::log_observer>;
 };
 
 constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...]
@@ -265,6 +243,10 @@ public:
         jobs_.add(std::move(job));
         options_.settings.hostname = host;
         options_.settings.name = {options_.nspace + "-server", 0};
+        options_.settings.observer.only_problems = true;
+        options_.settings.observer.out = [](std::string_view line) {
+            fmt::print(stderr, "pmixrun: {}\n", line);
+        };
         server_.emplace(io.get_executor(), jobs_, *this, options_.settings);
     }
 
@@ -557,20 +539,10 @@ private:
     {
         if (options_.stats.empty())
             return;
-        const auto& c = server_->observer();
-        std::string reasons;
-        for (const auto& [reason, count] : c.refused_by_reason)
-            reasons += fmt::format("{}\"{}\": {}", reasons.empty() ? "" : ", ", reason, count);
         std::FILE* file = std::fopen(options_.stats.c_str(), "we");
         if (!file)
             return fmt::print(stderr, "pmixrun: cannot write {}: {}\n", options_.stats, std::strerror(errno));
-        fmt::print(file,
-                   "{{\"accepted\": {}, \"admitted\": {}, \"refused\": {}, \"refused_by_reason\": {{{}}}, "
-                   "\"timed_out\": {}, "
-                   "\"malformed\": {}, \"closed\": {}, \"messages_received\": {}, \"messages_sent\": {}, "
-                   "\"bytes_received\": {}, \"bytes_sent\": {}, \"peak_sessions\": {}}}\n",
-                   c.accepted, c.admitted, c.refused, reasons, c.timed_out, c.malformed, c.closed,
-                   c.messages_received, c.messages_sent, c.bytes_received, c.bytes_sent, c.peak_sessions);
+        fmt::print(file, "{}\n", pmixio::to_json(server_->observer()));
         std::fclose(file);
     }
 

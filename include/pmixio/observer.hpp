@@ -108,14 +108,28 @@ public:
 
 namespace detail {
 
+template <class Observer, class Event>
+concept wants_event = requires(Observer& observer, const Event& e) { observer.on(e); };
+
 /// Tells `observer` if it wants to know.
 template <class Observer, class Event>
 void tell(Observer& observer, const Event& e)
 {
-    if constexpr (requires { observer.on(e); })
+    if constexpr (wants_event<Observer, Event>)
         observer.on(e);
 }
 
 } // namespace detail
+
+/// Several observers as one; each is told what it wants to know, in this order.
+template <class... Observer>
+struct observers : Observer... {
+    template <class Event>
+        requires(detail::wants_event<Observer, Event> || ...)
+    void on(const Event& e)
+    {
+        (detail::tell(static_cast<Observer&>(*this), e), ...);
+    }
+};
 
 } // namespace pmixio
