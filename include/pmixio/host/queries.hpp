@@ -1,6 +1,7 @@
 // What a server answers to QUERY about its jobs. messages.md section 7, messages.md section 8 for the keys.
 #pragma once
 
+#include <pmixio/detail/join.hpp>
 #include <pmixio/host/attributes.hpp>
 #include <pmixio/host/job_data.hpp>
 #include <pmixio/host/registry.hpp>
@@ -85,10 +86,7 @@ private:
                 names.push_back(each.description().nspace);
         });
         std::sort(names.begin(), names.end());
-        std::string list;
-        for (const auto name : names)
-            (list += list.empty() ? "" : ",") += name;
-        return list;
+        return detail::join(names);
     }
 
     registry& jobs_;

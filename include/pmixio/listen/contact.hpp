@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pmixio/detail/asio.hpp>
+#include <pmixio/detail/join.hpp>
 #include <pmixio/result.hpp>
 #include <pmixio/wire/types.hpp>
 
@@ -60,7 +61,7 @@ struct child_settings {
     std::span<const std::string_view> encodings;  ///< names; each becomes one PMIX_SERVER_URIxx
     std::span<const std::string_view> securities; ///< names, preferred first
     wire::buffer_kind buffer = wire::buffer_kind::non_described;
-    std::string hostname; ///< empty: the process finds out by itself
+    std::string hostname;                     ///< empty: the process finds out by itself
     std::string server_tmpdir, system_tmpdir; ///< where contact files are; empty: not said
 };
 
@@ -76,16 +77,10 @@ inline bool is_foreign_variable(std::string_view name)
 /// The variables of one child. The data store is always `hash`: everything goes over the socket.
 inline environment child_environment(const child_settings& child)
 {
-    const auto join = [](std::span<const std::string_view> names) {
-        std::string list;
-        for (const auto name : names)
-            (list += list.empty() ? "" : ",") += name;
-        return list;
-    };
     environment result{
         {"PMIX_NAMESPACE", child.process.nspace},
         {"PMIX_RANK", std::to_string(child.process.rank)},
-        {"PMIX_SECURITY_MODE", join(child.securities)},
+        {"PMIX_SECURITY_MODE", detail::join(child.securities)},
         {"PMIX_GDS_MODULE", "hash"},
         {"PMIX_BFROP_BUFFER_TYPE", child.buffer == wire::buffer_kind::non_described
                                        ? "PMIX_BFROP_BUFFER_NON_DESC"

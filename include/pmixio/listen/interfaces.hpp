@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pmixio/detail/asio.hpp>
+#include <pmixio/detail/join.hpp>
 #include <pmixio/error.hpp>
 
 #include <ifaddrs.h>
@@ -233,14 +234,6 @@ private:
     asio::ip::address address_;
     unsigned prefix_length_ = 0;
 };
-
-inline std::string join(const std::vector<std::string>& list)
-{
-    std::string text;
-    for (const auto& each : list)
-        (text += text.empty() ? "" : ",") += each;
-    return text;
-}
 
 } // namespace detail
 
