@@ -5,12 +5,12 @@
 
 #include <unistd.h>
 
+#include <cstring>
 #include <string>
 
 /// Admits whoever shows the token. Peers name the module "token" and send the text, with its NUL, as their credential.
 struct token_security {
     static constexpr std::string_view name = "token";
-    static constexpr bool asks_kernel = false;
 
     pmixio::result<pmixio::security::proof> validate(const pmixio::security::evidence& e) const
     {
@@ -34,6 +34,21 @@ struct site : pmixio::defaults {
     using security = pmixio::securities<token_security, pmixio::security::native>; // the token is preferred
 };
 
+/// What the server makes of a peer that shows this credential.
+asio::awaitable<void> show(pmixio::server<site>& server, std::string credential)
+{
+    pmixio::hello said;
+    said.security = "token";
+    said.credential = std::as_bytes(std::span(credential));
+    said.encoding = "v41";
+    said.nspace = "job1";
+    said.rank = 0;
+    const auto claim = server.resolve(std::move(said));
+    pmixio::socket nobody(asio::ip::tcp::socket(co_await asio::this_coro::executor), {}, {});
+    const auto proven = co_await server.validate(nobody, claim.value());
+    fmt::print("{}: {}\n", credential.c_str(), proven ? "admitted" : proven.error().message());
+}
+
 int main()
 {
     asio::io_context io;
@@ -42,16 +57,8 @@ int main()
     std::get<token_security>(settings.policies).expected = "correct horse battery staple";
     pmixio::server<site> server(io.get_executor(), jobs, settings);
 
-    const std::string good("correct horse battery staple", 29), bad("incorrect", 10);
-    for (const auto& credential : {good, bad}) {
-        pmixio::hello said;
-        said.security = "token";
-        said.credential = std::as_bytes(std::span(credential));
-        said.encoding = "v41";
-        said.nspace = "job1";
-        said.rank = 0;
-        const auto claim = server.resolve(std::move(said));
-        const auto proven = server.validate(pmixio::socket(asio::ip::tcp::socket(io), {}, {}), claim.value());
-        fmt::print("{}: {}\n", credential.c_str(), proven ? "admitted" : proven.error().message());
-    }
+    for (const auto* credential : {"correct horse battery staple", "incorrect"})
+        asio::co_spawn(io, show(server, std::string(credential, std::strlen(credential) + 1)),
+                       pmixio::rethrow);
+    io.run();
 }

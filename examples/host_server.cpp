@@ -22,7 +22,7 @@ asio::awaitable<void> welcome(pmixio::server<site>& server, pmixio::socket peer)
     if (!claim)
         co_return server.refuse(std::move(peer), claim.error(), release);
 
-    const auto identity = server.validate(peer, *claim);
+    const auto identity = co_await server.validate(peer, *claim);
     if (!identity)
         co_return server.refuse(std::move(peer), identity.error(), release);
 

@@ -103,7 +103,7 @@ TEST_CASE("counters as JSON")
     const auto reset = std::error_code(ECONNRESET, std::system_category()).message();
     CHECK(
         to_json(some()) ==
-        R"({"accepted": 3, "admitted": 1, "refused": 2, "timed_out": 0, "malformed": 0, "closed": 0, )"
+        R"({"accepted": 3, "admitted": 1, "refused": 2, "timed_out": 0, "limits_reached": 0, "malformed": 0, "closed": 0, )"
         R"("messages_received": 1, "messages_sent": 1, "bytes_received": 20, "bytes_sent": 30, "sessions": 1, )"
         R"("peak_sessions": 1, "refused_by_reason": {")" +
             reset + R"(": 1, "wrong_user": 1}})");

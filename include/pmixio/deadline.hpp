@@ -13,6 +13,36 @@
 
 namespace pmixio {
 
+/// Lets somebody else than the caller end an operation that runs under within(): it completes as when its caller is
+/// cancelled. Raised before, it ends the operation's first wait. Must outlive the operation; one operation at a time.
+class interruption {
+public:
+    interruption() = default;
+    interruption(const interruption&) = delete;
+
+    void raise()
+    {
+        raised_ = true;
+        if (wake_)
+            wake_(timer_);
+    }
+    bool raised() const noexcept { return raised_; }
+
+    /// For within(): what raise() is to cancel, until detached.
+    template <class Timer>
+    void attach(Timer& timer) noexcept
+    {
+        timer_ = &timer;
+        wake_ = [](void* waiting) { static_cast<Timer*>(waiting)->cancel(); };
+    }
+    void detach() noexcept { wake_ = nullptr; }
+
+private:
+    void* timer_ = nullptr;
+    void (*wake_)(void*) = nullptr;
+    bool raised_ = false;
+};
+
 /// Runs `operation` for at most `limit`, which counts from the co_await. One timer for the whole operation, however
 /// many reads and writes it makes, so a slow sender cannot extend it.
 ///     auto hello = co_await within(5s, parse_handshake<site>(sock), fault::handshake_timeout);
@@ -21,8 +51,8 @@ namespace pmixio {
 ///   - the operation's result, or its exception;
 ///   - `on_expiry`, when the time is over: the operation is cancelled and waited for, whatever it then returns is
 ///     dropped. An operation that ignores cancellation is waited for, however long it takes;
-///   - operation_aborted, when the caller is cancelled: as on expiry. A caller that was cancelled before gets it
-///     at once, nothing is started.
+///   - operation_aborted, when the caller is cancelled, or `by` is raised: as on expiry. A caller that was cancelled
+///     before gets it at once, nothing is started.
 /// Exceptions always reach the caller, but for the operation_aborted that co_await throws in a cancelled coroutine:
 /// that one ends as the second or third case.
 ///
@@ -34,7 +64,7 @@ namespace pmixio {
 template <class Clock = std::chrono::steady_clock, class T, class Executor>
 asio::awaitable<result<T>, Executor> within(std::type_identity_t<typename Clock::duration> limit,
                                             asio::awaitable<result<T>, Executor> operation,
-                                            std::error_code on_expiry);
+                                            std::error_code on_expiry, interruption* by = nullptr);
 
 // Below: implementation.
 
@@ -105,7 +135,7 @@ typename Clock::time_point later(typename Clock::time_point start, typename Cloc
 template <class Clock, class T, class Executor>
 asio::awaitable<result<T>, Executor> within(std::type_identity_t<typename Clock::duration> limit,
                                             asio::awaitable<result<T>, Executor> operation,
-                                            std::error_code on_expiry)
+                                            std::error_code on_expiry, interruption* by)
 {
     using timer_type = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
     using detail::deadline_state;
@@ -119,6 +149,8 @@ asio::awaitable<result<T>, Executor> within(std::type_identity_t<typename Clock:
     auto executor = co_await asio::this_coro::executor;
     race_type race(executor);
     race.timer.expires_at(detail::later<Clock>(Clock::now(), limit));
+    if (by)
+        by->attach(race.timer);
     detail::finish_race<race_type> finish{&race};
     asio::co_spawn(executor, detail::run_in_race(std::move(operation), race), finish);
 
@@ -126,7 +158,9 @@ asio::awaitable<result<T>, Executor> within(std::type_identity_t<typename Clock:
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
     auto state = deadline_state::running;
-    bool interrupted = caller.cancelled() != asio::cancellation_type::none; // by the operation's first steps
+    bool interrupted =
+        caller.cancelled() != asio::cancellation_type::none || // by the operation's first steps
+        (by && by->raised());
     bool over = false;
     while (!race.done) {
         if (state == deadline_state::running && (interrupted || over)) {
@@ -145,6 +179,8 @@ asio::awaitable<result<T>, Executor> within(std::type_identity_t<typename Clock:
         interrupted = !!ended;
     }
     co_await asio::this_coro::throw_if_cancelled(throws);
+    if (by)
+        by->detach();
 
     if (race.thrown && (state == deadline_state::running || !detail::is_cancellation(race.thrown)))
         std::rethrow_exception(race.thrown);

@@ -42,12 +42,19 @@ enum class fault {
     handshake_timeout,        ///< limits::handshake passed before the handshake was whole
     refused_by_host,          ///< the host's own answer was no
     name_taken,               ///< a tool brings a name that somebody else has
+    too_many_of_user,         ///< limits::pending_per_user reached
     // identity
-    bad_credential = 64, ///< the credential does not have the form its module demands
-    wrong_user,          ///< the credential or the kernel names another user than the registration
-    wrong_group,         ///< the credential names another group than the registration
-    kernel_unknown,      ///< the kernel has no living socket at the peer's address
-    kernel_unavailable,  ///< the kernel cannot be asked who a peer is
+    bad_credential = 64,      ///< the credential does not have the form its module demands
+    wrong_user,               ///< the credential or the kernel names another user than the registration
+    wrong_group,              ///< the credential names another group than the registration
+    kernel_unknown,           ///< the kernel has no living socket at the peer's address
+    kernel_unavailable,       ///< the kernel cannot be asked who a peer is
+    credential_replayed = 70, ///< somebody has shown this credential before
+    credential_expired,       ///< the credential is too old
+    credential_rewound,       ///< the credential is from the future: the clocks differ
+    wrong_recipient,          ///< the credential was made for another user to decode
+    exchange_failed,          ///< a security module's further steps did not prove the peer
+    issuer_unavailable,       ///< the service that decodes or makes credentials does not answer
     // the session
     unknown_command = 96,  ///< a command number that no release sends
     output_limit,          ///< limits::queued_output reached: the peer does not read
@@ -128,9 +135,16 @@ constexpr refusal refusal_of(fault f) noexcept
     case fault::wrong_group:
     case fault::kernel_unknown:
     case fault::kernel_unavailable:
+    case fault::credential_replayed:
+    case fault::credential_expired:
+    case fault::credential_rewound:
+    case fault::wrong_recipient:
+    case fault::exchange_failed:
+    case fault::issuer_unavailable:
     case fault::untrusted_contact_file: return refusal::unauthorized;
     case fault::too_many_connections:
     case fault::too_many_pending:
+    case fault::too_many_of_user:
     case fault::output_limit: return refusal::overloaded;
     case fault::handshake_timeout:
     case fault::rendezvous_timeout: return refusal::timed_out;
@@ -169,6 +183,7 @@ constexpr const char* name_of(fault f) noexcept
     case fault::unknown_rank: return "unknown_rank";
     case fault::too_many_connections: return "too_many_connections";
     case fault::too_many_pending: return "too_many_pending";
+    case fault::too_many_of_user: return "too_many_of_user";
     case fault::handshake_timeout: return "handshake_timeout";
     case fault::refused_by_host: return "refused_by_host";
     case fault::name_taken: return "name_taken";
@@ -177,6 +192,12 @@ constexpr const char* name_of(fault f) noexcept
     case fault::wrong_group: return "wrong_group";
     case fault::kernel_unknown: return "kernel_unknown";
     case fault::kernel_unavailable: return "kernel_unavailable";
+    case fault::credential_replayed: return "credential_replayed";
+    case fault::credential_expired: return "credential_expired";
+    case fault::credential_rewound: return "credential_rewound";
+    case fault::wrong_recipient: return "wrong_recipient";
+    case fault::exchange_failed: return "exchange_failed";
+    case fault::issuer_unavailable: return "issuer_unavailable";
     case fault::unknown_command: return "unknown_command";
     case fault::output_limit: return "output_limit";
     case fault::closed_by_peer: return "closed_by_peer";

@@ -1,8 +1,12 @@
 // Every limit of a server, in one place. All are finite.
 #pragma once
 
+#include <pmixio/error.hpp>
+
 #include <chrono>
 #include <cstddef>
+#include <optional>
+#include <system_error>
 
 namespace pmixio {
 
@@ -13,6 +17,8 @@ struct limits {
     std::size_t handshake_bytes = 131'072;
     /// Connections that are not admitted yet. The newest is refused; admitted peers are not affected.
     std::size_t pending_handshakes = 1'024;
+    /// The same of one user of this machine, by the kernel's word, or of one address elsewhere.
+    std::size_t pending_per_user = 256;
     /// Connections of one rank: children it has forked inherit its identity.
     std::size_t connections_per_rank = 16;
     /// Payload of one message. Beyond: BAD_PARAM to the request, then close.
@@ -26,5 +32,25 @@ struct limits {
     /// Time that drain() gives to sessions to finish.
     std::chrono::steady_clock::duration drain = std::chrono::seconds(10);
 };
+
+/// The limit that a fault says was reached: connections, bytes or milliseconds. None for other faults.
+inline std::optional<std::size_t> limit_behind(std::error_code why, const limits& l)
+{
+    if (why == fault::handshake_timeout)
+        return std::chrono::duration_cast<std::chrono::milliseconds>(l.handshake).count();
+    if (why == fault::handshake_too_large)
+        return l.handshake_bytes;
+    if (why == fault::too_many_pending)
+        return l.pending_handshakes;
+    if (why == fault::too_many_of_user)
+        return l.pending_per_user;
+    if (why == fault::too_many_connections)
+        return l.connections_per_rank;
+    if (why == fault::message_too_large)
+        return l.message_bytes;
+    if (why == fault::output_limit)
+        return l.queued_output;
+    return std::nullopt;
+}
 
 } // namespace pmixio

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +24,13 @@ struct refused {
     std::error_code why;
     std::string_view nspace;
     std::uint32_t rank = 0;
+    std::optional<std::uint32_t> uid{}; ///< whose connection it was, if the kernel said so
+};
+
+/// For want of room or time a peer was refused or closed, which is told next. `bound`: see limit_behind().
+struct limit_reached {
+    std::error_code which;
+    std::size_t bound = 0;
 };
 
 /// A peer was admitted: its identity is proven.
@@ -80,10 +89,11 @@ inline std::string printable(std::string_view text)
 /// The default: nobody watches.
 struct no_observer {};
 
-/// Counts events.
+/// Counts events. A copy is a snapshot.
 class counters {
 public:
     std::uint64_t accepted = 0, admitted = 0, refused = 0, timed_out = 0, malformed = 0, closed = 0;
+    std::uint64_t limits_reached = 0;
     std::uint64_t messages_received = 0, messages_sent = 0, bytes_received = 0, bytes_sent = 0;
     std::uint64_t sessions = 0, peak_sessions = 0;
     std::map<std::string, std::uint64_t, std::less<>> refused_by_reason;
@@ -100,6 +110,7 @@ public:
         ++admitted;
         peak_sessions = std::max(peak_sessions, ++sessions);
     }
+    void on(const event::limit_reached&) { ++limits_reached; }
     void on(const event::malformed&) { ++malformed; }
     void on(const event::closed&) { ++closed, --sessions; }
     void on(const event::received& e) { ++messages_received, bytes_received += e.bytes; }
@@ -111,12 +122,15 @@ namespace detail {
 template <class Observer, class Event>
 concept wants_event = requires(Observer& observer, const Event& e) { observer.on(e); };
 
-/// Tells `observer` if it wants to know.
+/// Tells `observer` if it wants to know. What it has no memory for, it does not note.
 template <class Observer, class Event>
 void tell(Observer& observer, const Event& e)
 {
     if constexpr (wants_event<Observer, Event>)
-        observer.on(e);
+        try {
+            observer.on(e);
+        } catch (const std::bad_alloc&) {
+        }
 }
 
 } // namespace detail

@@ -91,18 +91,23 @@ struct named_list {
 template <class... P>
 struct securities : detail::named_list<checked_security<P>...> {
     static_assert(sizeof...(P) > 0, "securities<> is empty: no peer could be admitted");
+    static_assert(!((security::blocking_policy<P> && security::exchanging_policy<P>) || ...),
+                  "a security policy cannot both block and exchange");
     using instances = std::tuple<P...>;
+    /// Which of them block, and which have an exchange.
+    static constexpr std::array<bool, sizeof...(P)> blocks{security::blocking_policy<P>...};
+    static constexpr std::array<bool, sizeof...(P)> exchanges{security::exchanging_policy<P>...};
 
     /// Calls f(policy) with element `i`.
     template <class F>
-    static decltype(auto) visit(instances& policies, std::size_t i, F&& f)
+    static decltype(auto) visit(const instances& policies, std::size_t i, F&& f)
     {
         return visit_from<0>(policies, i, f);
     }
 
 private:
     template <std::size_t At, class F>
-    static decltype(auto) visit_from(instances& policies, std::size_t i, F& f)
+    static decltype(auto) visit_from(const instances& policies, std::size_t i, F& f)
     {
         if constexpr (At + 1 == sizeof...(P))
             return f(std::get<At>(policies));

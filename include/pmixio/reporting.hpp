@@ -24,8 +24,10 @@ public:
     {
         if (e.why == fault::closed_by_peer) // before it said anything: somebody looked whether we listen
             return;
-        say("refused a connection as {}: {}", who(e.nspace, e.rank), e.why.message());
+        const auto user = e.uid ? fmt::format(" of user {}", *e.uid) : std::string();
+        say("refused a connection{} as {}: {}", user, who(e.nspace, e.rank), e.why.message());
     }
+    void on(const event::limit_reached& e) { say("limit reached: {} ({})", e.which.message(), e.bound); }
     void on(const event::admitted& e)
     {
         if (!only_problems)
@@ -68,6 +70,7 @@ void each_counter(const counters& c, F f)
     f("admitted", c.admitted, false);
     f("refused", c.refused, false);
     f("timed_out", c.timed_out, false);
+    f("limits_reached", c.limits_reached, false);
     f("malformed", c.malformed, false);
     f("closed", c.closed, false);
     f("messages_received", c.messages_received, false);

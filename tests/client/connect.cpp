@@ -29,7 +29,6 @@ using wire::value;
 
 struct token { // no connecting half
     static constexpr std::string_view name = "token";
-    static constexpr bool asks_kernel = false;
     result<security::proof> validate(const security::evidence&) const { return fault::bad_credential; }
 };
 static_assert(!security::credential_policy<token>);

@@ -1,86 +1,35 @@
-#include "../support/bytes.hpp"
+#include "../support/claims.hpp"
 
-#include <pmixio/handshake/identity.hpp>
 #include <pmixio/security/native.hpp>
 #include <pmixio/security/none.hpp>
 
-#include <optional>
-#include <string>
+#include <doctest/doctest.h>
+
+#include <memory>
 
 using namespace pmixio;
 using namespace pmixio::test;
 
 namespace {
 
-/// Looks at nothing but whether it is called.
-struct quiet {
+/// Two more names in the list.
+struct quiet : security::none {
     static constexpr std::string_view name = "quiet";
-    static constexpr bool asks_kernel = false;
-    result<security::proof> validate(const security::evidence& e) const
-    {
-        CHECK_FALSE(e.kernel);
-        return security::proof{e.uid + 1, e.gid + 1};
-    }
 };
-
-/// Vouches for the user the kernel names, unless it has an answer of its own.
-struct asking {
-    static constexpr std::string_view name = "asking";
-    static constexpr bool asks_kernel = true;
-    result<security::proof> validate(const security::evidence& e) const
-    {
-        ++*calls;
-        REQUIRE(e.kernel);
-        if (!*e.kernel)
-            return e.kernel->error();
-        if (answer)
-            return *answer;
-        return security::proof{(*e.kernel)->uid, e.gid};
-    }
-    int* calls = nullptr;
-    std::optional<fault> answer;
+struct stepwise : security::none {
+    static constexpr std::string_view name = "stepwise";
+    static constexpr bool exchanges = true;
 };
 
 struct site : defaults {
-    using security = securities<security::native, security::native_claimed, security::none, quiet, asking>;
+    using security = securities<security::native, security::native_claimed, security::none, quiet, stepwise>;
     using buffer_ops = encodings<wire::v41, wire::v3, wire::v21>;
-};
-
-struct lone : defaults {
-    using security = securities<security::none>;
-};
-
-/// Two ranks of one job.
-struct directory {
-    result<registration> find_process(std::string_view nspace, wire::rank_type rank) const
-    {
-        ++asked;
-        if (nspace != "job")
-            return fault::unknown_namespace;
-        if (rank > 1)
-            return fault::unknown_rank;
-        return registration{1000 + rank, 100};
-    }
-    mutable int asked = 0;
 };
 
 static_assert(process_directory<directory>);
 static_assert(!process_directory<int>);
 static_assert(host_policies<site> && !host_policies<defaults> && !host_policies<int>);
 static_assert(!std::is_default_constructible_v<identity>);
-
-hello hello_of(std::string_view security, std::string_view encoding, wire::rank_type rank = 1,
-               peer_kind kind = peer_kind::client)
-{
-    hello said;
-    said.security = security;
-    said.encoding = encoding;
-    said.nspace = "job";
-    said.rank = rank;
-    said.kind = kind;
-    said.release = {4, 2, 2};
-    return said;
-}
 
 std::error_code refused(hello said, const offer<site>& offered = {})
 {
@@ -96,20 +45,6 @@ std::size_t encoding_of(std::string_view names, const offer<site>& offered = {})
 {
     return resolve<site>(hello_of("none", names), directory(), offered).value().encoding;
 }
-
-claim claim_of(const char* security, bytes credential = {}, peer_kind kind = peer_kind::client)
-{
-    static bytes kept;
-    kept = std::move(credential);
-    auto said = hello_of(security, "v3", 1, kind);
-    said.credential = kept;
-    said.buffer = wire::buffer_kind::fully_described;
-    return resolve<site>(std::move(said), directory()).value();
-}
-
-const bytes user_1001 = hex("e9030000 64000000");
-
-constexpr security::kernel_peer somebody{1001, 77, 1, std::nullopt};
 
 } // namespace
 
@@ -147,25 +82,6 @@ TEST_CASE("who was started by a server is registered, other tools must bring a n
     CHECK(jobs.asked == 0);
 }
 
-TEST_CASE("a tool without a name has none until it is given one")
-{
-    auto said = hello_of("none", "v3", wire::rank::undefined, peer_kind::tool_needs_id);
-    said.nspace.reset();
-    said.uid = 7, said.gid = 8;
-    site::security::instances policies;
-    const auto c = resolve<site>(std::move(said), directory()).value();
-    const auto nobody = validate<site>(c, policies, []() -> result<security::kernel_peer> {
-                            return fault::kernel_unavailable;
-                        }).value();
-    CHECK(nobody.who().nspace.empty());
-    CHECK(!nobody.accepted());
-    const auto somebody_else = nobody.named({"t", 3});
-    CHECK((somebody_else.who() == wire::proc{"t", 3}));
-    CHECK(somebody_else.accepted());
-    CHECK(somebody_else.uid() == 7);
-    CHECK(somebody_else.kind() == peer_kind::tool_needs_id);
-}
-
 TEST_CASE("a hello without anything that is offered is refused by what it lacks")
 {
     CHECK(refused(hello_of("munge", "v41")) == fault::unsupported_security);
@@ -201,7 +117,7 @@ TEST_CASE("the first of the host's modules that the peer names is picked")
     CHECK(security_of("none") == 2);
     CHECK(security_of("none,native") == 0);
     CHECK(security_of("munge,none") == 2);
-    CHECK(security_of("munge,asking,quiet") == 3);
+    CHECK(security_of("munge,stepwise,quiet") == 3);
     CHECK(security_of("") == 0);
     CHECK(encoding_of("v41") == 0);
     CHECK(encoding_of("v21") == 2);
@@ -240,99 +156,22 @@ TEST_CASE("a claim keeps the hello and its registration")
     CHECK(c.encoding == 2);
 }
 
-TEST_CASE("only policies that ask have the kernel asked, once")
+
+TEST_CASE("a policy with an exchange is for clients that name it, and for nobody else")
 {
-    int calls = 0;
-    site::security::instances policies;
-    std::get<asking>(policies).calls = &calls;
-    struct row {
-        const char* name;
-        int asked;
+    struct eager : defaults {
+        using security = securities<stepwise, security::none>;
     };
-    for (const auto& each : {row{"native", 1}, {"none", 0}, {"quiet", 0}, {"asking", 1}}) {
-        CAPTURE(each.name);
-        int asked = 0;
-        const auto proven =
-            validate<site>(claim_of(each.name, user_1001), policies, [&]() -> result<security::kernel_peer> {
-                ++asked;
-                return somebody;
-            });
-        REQUIRE_MESSAGE(proven, proven.error().message());
-        CHECK(asked == each.asked);
-        CHECK(proven->kernel().has_value() == (each.asked == 1));
-        if (proven->kernel())
-            CHECK((*proven->kernel() == somebody));
-    }
-    CHECK(calls == 1);
-}
-
-TEST_CASE("faults of the policy, of the kernel and of the credential pass through")
-{
-    int calls = 0;
-    site::security::instances policies;
-    auto& policy = std::get<asking>(policies);
-    policy.calls = &calls;
-    const auto refused_with = [&](const char* name, bytes credential, result<security::kernel_peer> kernel) {
-        return validate<site>(claim_of(name, std::move(credential)), policies, [&] { return kernel; })
-            .error();
+    const auto picked = [](std::string_view names, peer_kind kind) {
+        auto said = hello_of(names, "v3", 1, kind);
+        if (sends_user(kind))
+            said.nspace = "tool", said.uid = 7, said.gid = 8;
+        return resolve<eager>(std::move(said), directory());
     };
-    CHECK(refused_with("native", {}, somebody) == fault::bad_credential);
-    CHECK(refused_with("native", hex("e8030000 64000000"), somebody) == fault::wrong_user);
-    CHECK(refused_with("native", hex("e9030000 65000000"), somebody) == fault::wrong_group);
-    CHECK(refused_with("native", user_1001, fault::kernel_unknown) == fault::kernel_unknown);
-    CHECK(refused_with("native", user_1001, fault::kernel_unavailable) == fault::kernel_unavailable);
-    CHECK(refused_with("native", user_1001, security::kernel_peer{1000, 77, 1, {}}) == fault::wrong_user);
-    CHECK_FALSE(refused_with("native", user_1001, somebody));
-
-    CHECK(refused_with("asking", {}, fault::kernel_unknown) == fault::kernel_unknown);
-    const std::error_code system = std::make_error_code(std::errc::permission_denied);
-    CHECK(refused_with("asking", {}, system) == system);
-    policy.answer = fault::refused_by_host;
-    CHECK(refused_with("asking", {}, somebody) == fault::refused_by_host);
-    CHECK(calls == 3);
-}
-
-TEST_CASE("an identity is what was claimed and what was proven")
-{
-    site::security::instances policies;
-    const auto no_kernel = []() -> result<security::kernel_peer> { return fault::kernel_unavailable; };
-    const auto proven =
-        validate<site>(claim_of("quiet", {}, peer_kind::singleton), policies, no_kernel).value();
-    CHECK((proven.who() == wire::proc{"job", 1}));
-    CHECK(proven.accepted());
-    CHECK(proven.uid() == 1002); // the policy's word, not the registration's
-    CHECK(proven.gid() == 101);
-    CHECK(proven.kind() == peer_kind::singleton);
-    CHECK((proven.release() == wire::release{4, 2, 2}));
-    CHECK(proven.buffer() == wire::buffer_kind::fully_described);
-    CHECK(proven.security() == 3);
-    CHECK(proven.encoding() == 1);
-    CHECK_FALSE(proven.kernel());
-
-    const auto native =
-        validate<site>(claim_of("native", user_1001), policies, []() -> result<security::kernel_peer> {
-            return somebody;
-        }).value();
-    CHECK(native.uid() == 1001);
-    CHECK(native.gid() == 100);
-    CHECK(native.security() == 0);
-    CHECK(native.kernel()->inode == 77);
-}
-
-TEST_CASE("an identity outlives the hello it came from")
-{
-    lone::security::instances policies;
-    std::optional<identity> proven;
-    {
-        std::string text = "job";
-        auto said = hello_of("", "v21");
-        said.nspace = text;
-        const auto c = resolve<lone>(std::move(said), directory()).value();
-        const auto no_kernel = []() -> result<security::kernel_peer> { return fault::kernel_unavailable; };
-        proven = validate<lone>(c, policies, no_kernel).value();
-        text.assign(64, 'x');
-    }
-    CHECK(proven->who().nspace == "job");
-    CHECK(proven->encoding() == 5);
-    CHECK(proven->uid() == 1001);
+    CHECK(picked("stepwise", peer_kind::client)->security == 0);
+    CHECK(picked("none,stepwise", peer_kind::client)->security == 0);
+    CHECK(picked("", peer_kind::client)->security == 1);
+    CHECK(picked("none", peer_kind::client)->security == 1);
+    CHECK(picked("stepwise,none", peer_kind::tool)->security == 1);
+    CHECK(picked("stepwise", peer_kind::tool).error() == fault::unsupported_security);
 }

@@ -35,10 +35,10 @@ struct fixture {
 
 TEST_CASE_FIXTURE(fixture, "each connection is cancelled at its own deadline")
 {
-    entry one(waiting, a);
+    entry one(waiting, a, 7);
     pass_time(io, 2s);
-    entry two(waiting, b);
-    entry three(waiting, c);
+    entry two(waiting, b, 7);
+    entry three(waiting, c, 7);
     CHECK(waiting.size() == 3);
     pass_time(io, 2s);
     CHECK(a.cancelled == 0);
@@ -58,9 +58,9 @@ TEST_CASE_FIXTURE(fixture, "each connection is cancelled at its own deadline")
 
 TEST_CASE_FIXTURE(fixture, "a connection that left in time is not cancelled, in whatever order they leave")
 {
-    auto one = std::make_unique<entry>(waiting, a);
-    entry two(waiting, b);
-    entry three(waiting, c);
+    auto one = std::make_unique<entry>(waiting, a, 7);
+    entry two(waiting, b, 7);
+    entry three(waiting, c, 7);
     two.leave();
     two.leave();
     one.reset();
@@ -74,8 +74,8 @@ TEST_CASE_FIXTURE(fixture, "a connection that left in time is not cancelled, in 
 
 TEST_CASE_FIXTURE(fixture, "a connection may come when the timer was just put to rest")
 {
-    entry(waiting, a).leave();
-    entry two(waiting, b);
+    entry(waiting, a, 7).leave();
+    entry two(waiting, b, 7);
     pass_time(io, 5s);
     CHECK(a.cancelled == 0);
     CHECK(b.cancelled == 1);
@@ -83,8 +83,8 @@ TEST_CASE_FIXTURE(fixture, "a connection may come when the timer was just put to
 
 TEST_CASE_FIXTURE(fixture, "cancel reaches all that wait, and is no expiry")
 {
-    entry one(waiting, a);
-    entry two(waiting, b);
+    entry one(waiting, a, 7);
+    entry two(waiting, b, 7);
     waiting.cancel();
     CHECK(a.cancelled == 1);
     CHECK(b.cancelled == 1);
@@ -94,7 +94,7 @@ TEST_CASE_FIXTURE(fixture, "cancel reaches all that wait, and is no expiry")
 TEST_CASE_FIXTURE(fixture, "an empty queue does not keep a context alive when nobody accepts")
 {
     {
-        entry one(waiting, a);
+        entry one(waiting, a, 7);
         io.poll();
         CHECK(!io.stopped());
     }
@@ -106,7 +106,7 @@ TEST_CASE_FIXTURE(fixture, "the timer of an empty queue rests when accepting end
 {
     waiting.accepting(true);
     {
-        entry one(waiting, a);
+        entry one(waiting, a, 7);
     }
     io.poll();
     waiting.accepting(false);
@@ -122,8 +122,35 @@ TEST_CASE("a queue that goes while its timer runs leaves nothing behind")
     {
         queue waiting(io.get_executor(), 5s);
         waiting.accepting(true);
-        entry one(waiting, a);
+        entry one(waiting, a, 7);
     }
     pass_time(io, 6s);
     CHECK(a.cancelled == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "the connections of an owner are counted until their coroutines leave")
+{
+    entry one(waiting, a, 1);
+    pass_time(io, 2s);
+    entry two(waiting, b, 2);
+    entry three(waiting, c, 1);
+    CHECK(waiting.of(1) == 2);
+    CHECK(waiting.of(2) == 1);
+    CHECK(waiting.of(3) == 0);
+    pass_time(io, 3s);
+    CHECK(one.expired());
+    CHECK(waiting.of(1) == 2);
+    one.leave();
+    CHECK(waiting.of(1) == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "expiry and cancel stop what is no operation of the connection")
+{
+    entry one(waiting, a, 1);
+    pass_time(io, 5s);
+    CHECK(one.stop().raised());
+    entry two(waiting, b, 1);
+    CHECK(!two.stop().raised());
+    waiting.cancel();
+    CHECK(two.stop().raised());
 }

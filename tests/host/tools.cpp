@@ -25,7 +25,6 @@ using wire::value;
 /// Named as the recorded peers' module, believes what they say.
 struct believing {
     static constexpr std::string_view name = "native";
-    static constexpr bool asks_kernel = false;
     result<security::proof> validate(const security::evidence& e) const
     {
         return security::proof{e.uid, e.gid};
@@ -201,7 +200,7 @@ TEST_CASE("a host that leaves out introduce() serves no tools")
     t.write(tool_hello(peer_kind::tool, wire::proc{"mine", 0}, me));
     auto said = test::run(s.io, parse_handshake(peer)).value();
     const auto claim = s.under_test->resolve(std::move(said)).value();
-    const auto who = s.under_test->validate(peer, claim).value();
+    const auto who = test::run(s.io, s.under_test->validate(peer, claim)).value();
     CHECK(!who.accepted());
     CHECK(s.under_test->reply(std::move(peer), who).error() == fault::unsupported_peer_kind);
     CHECK(show(t.read(8)) == "ff ff ff d1");

@@ -3,7 +3,6 @@
 
 struct toothless {
     static constexpr std::string_view name = "toothless";
-    static constexpr bool asks_kernel = false;
 };
 
 struct site : pmixio::defaults {

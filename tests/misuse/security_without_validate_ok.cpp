@@ -2,7 +2,6 @@
 
 struct toothless {
     static constexpr std::string_view name = "toothless";
-    static constexpr bool asks_kernel = false;
     pmixio::result<pmixio::security::proof> validate(const pmixio::security::evidence&) const
     {
         return pmixio::fault::bad_credential;

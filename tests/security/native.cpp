@@ -7,7 +7,7 @@ using namespace pmixio::test;
 
 namespace {
 
-using kernel_answer = std::optional<result<security::kernel_peer>>;
+using kernel_answer = result<security::kernel_peer>;
 
 constexpr security::kernel_peer peer_of(::uid_t uid) { return {uid, 77, 1, std::nullopt}; }
 
@@ -26,7 +26,6 @@ const row rows[] = {
     {good, peer_of(0), {}, fault::wrong_user},
     {good, kernel_answer(fault::kernel_unknown), {}, fault::kernel_unknown},
     {good, kernel_answer(fault::kernel_unavailable), {}, fault::kernel_unavailable},
-    {good, std::nullopt, {}, fault::kernel_unavailable},
     {"e8030000 64000000 00", peer_of(1000), {}, {}},                // more is ignored
     {"e8030000 64000000 ffffffff ffffffff", peer_of(1000), {}, {}}, //
     {"", peer_of(1000), fault::bad_credential, fault::bad_credential},
@@ -43,7 +42,7 @@ const row rows[] = {
     {"ffffffff ffffffff", peer_of(1000), fault::wrong_user, fault::wrong_user},
     {"", peer_of(1001), fault::bad_credential, fault::wrong_user}, // the kernel's word comes first
     {"", kernel_answer(fault::kernel_unknown), fault::bad_credential, fault::kernel_unknown},
-    {"e9030000 64000000", std::nullopt, fault::wrong_user, fault::kernel_unavailable},
+    {"e9030000 64000000", kernel_answer(fault::kernel_unavailable), fault::wrong_user, fault::kernel_unavailable},
 };
 
 } // namespace
@@ -78,7 +77,7 @@ TEST_CASE("all 32 bits of user and group are compared")
 {
     const auto credential = hex("04030201 08070605");
     const auto claimed = [&](::uid_t uid, ::gid_t gid) {
-        return security::native_claimed().validate({credential, uid, gid, std::nullopt}).error();
+        return security::native_claimed().validate({credential, uid, gid}).error();
     };
     CHECK_FALSE(claimed(0x01020304, 0x05060708));
     for (unsigned bit = 0; bit != 32; ++bit) {
@@ -87,12 +86,10 @@ TEST_CASE("all 32 bits of user and group are compared")
     }
 }
 
-TEST_CASE("both go by the name native, and only one asks the kernel")
+TEST_CASE("both go by the name native")
 {
     CHECK(security::native::name == "native");
     CHECK(security::native_claimed::name == "native");
-    CHECK(security::native::asks_kernel);
-    CHECK_FALSE(security::native_claimed::asks_kernel);
 }
 
 TEST_CASE("a process's own credential is its effective user and group, and admits it")

@@ -8,10 +8,9 @@ using namespace pmixio::test;
 TEST_CASE("none vouches for whomever the peer claims to be")
 {
     CHECK(security::none::name == "none");
-    CHECK_FALSE(security::none::asks_kernel);
 
-    const std::optional<result<security::kernel_peer>> kernels[] = {
-        std::nullopt, result<security::kernel_peer>(fault::kernel_unknown), security::kernel_peer{7, 77, 1, std::nullopt}};
+    const result<security::kernel_peer> kernels[] = {fault::kernel_unavailable, fault::kernel_unknown,
+                                                     security::kernel_peer{7, 77, 1, std::nullopt}};
     for (const auto* sent : {"", "00", "e8030000 64000000", "ffffffff ffffffff ffffffff"})
         for (const auto& kernel : kernels)
             for (const ::uid_t uid : {0u, 1000u, 0xffff'fffeu}) {

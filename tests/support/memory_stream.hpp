@@ -4,6 +4,7 @@
 #include <pmixio/detail/asio.hpp>
 
 #include "bytes.hpp"
+#include "exempt.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -87,12 +88,20 @@ struct memory_core : std::enable_shared_from_this<memory_core> {
             std::erase(service->streams, this);
     }
 
+    /// `waits_only`: for readiness, whatever the size of the buffers.
     template <class Handler, class Buffers>
-    void start(direction& d, Handler handler, const Buffers& buffers);
+    void start(direction& d, Handler handler, const Buffers& buffers, bool waits_only = false);
     template <class Buffers>
     std::size_t move_bytes(const direction& d, const Buffers& buffers);
 
     bool readable() const { return consumed != input.size() || input_ends; }
+    bool writable() const { return room != 0; }
+    void give_room(std::size_t more)
+    {
+        room += more;
+        if (writable() && !writing.held)
+            finish(writing, {});
+    }
     void finish(direction& d, std::error_code error)
     {
         if (auto waiting = std::move(d.waiting)) {
@@ -132,6 +141,7 @@ struct memory_core : std::enable_shared_from_this<memory_core> {
     bytes output;
     std::optional<bytes> expected;
     std::size_t chunk;
+    std::size_t room = std::numeric_limits<std::size_t>::max(); ///< bytes that the other end still takes
     trouble script;
     std::size_t calls = 0;
     bool open = true;
@@ -155,7 +165,10 @@ struct memory_core : std::enable_shared_from_this<memory_core> {
 /// does not count as work: run() returns when nothing else can happen.
 ///
 /// Destroying the stream closes it. One thread.
+class memory_socket;
 class memory_stream {
+    friend memory_socket;
+
 public:
     using executor_type = asio::any_io_executor;
     static constexpr std::size_t whole = std::numeric_limits<std::size_t>::max();
@@ -212,6 +225,13 @@ public:
     void feed(std::string_view more) { core_->feed(bytes_of(more)); }
     /// The other end closes: eof after the input that is there.
     void end_input() { core_->end_input(); }
+    /// The other end takes so many bytes, and then no more, until it gives more room.
+    memory_stream& take_only(std::size_t n)
+    {
+        core_->room = n;
+        return *this;
+    }
+    void give_room(std::size_t more) { core_->give_room(more); }
     /// From now on what is written to one is input of the other, and closing one ends the input of the other.
     static void connect(memory_stream& a, memory_stream& b)
     {
@@ -289,6 +309,7 @@ struct memory_core::call_with final : call {
 
     void complete(std::unique_ptr<call> self, std::shared_ptr<memory_core> owner, std::error_code error) override
     {
+        const exempt posting; // Asio cannot do without
         auto where = asio::get_associated_executor(handler, owner->executor);
         asio::post(where, [this, self = std::move(self), owner = std::move(owner), error]() mutable {
             std::size_t moved = 0;
@@ -311,8 +332,9 @@ struct memory_core::call_with final : call {
 };
 
 template <class Handler, class Buffers>
-void memory_core::start(direction& d, Handler handler, const Buffers& buffers)
+void memory_core::start(direction& d, Handler handler, const Buffers& buffers, bool waits_only)
 {
+    const exempt starting; // nor here
     if (d.busy)
         throw std::logic_error("memory_stream: two reads or two writes at a time");
     d.busy = true;
@@ -322,7 +344,7 @@ void memory_core::start(direction& d, Handler handler, const Buffers& buffers)
     const std::error_code closed = asio::error::bad_descriptor;
     const std::error_code error = !open ? closed : troubled ? script.error : std::error_code();
     d.held = troubled && !script.error;
-    const bool dry = reads && !readable() && asio::buffer_size(buffers) != 0;
+    const bool dry = !(reads ? readable() : writable()) && (waits_only || asio::buffer_size(buffers) != 0);
 
     auto slot = asio::get_associated_cancellation_slot(handler);
     d.waiting = std::make_unique<call_with<Handler, Buffers>>(d, std::move(handler), buffers);
@@ -347,7 +369,9 @@ std::size_t memory_core::move_bytes(const direction& d, const Buffers& buffers)
             return moved;
         }
     }
-    bytes taken(std::min(chunk, asio::buffer_size(buffers)));
+    const exempt remembering;
+    bytes taken(std::min({chunk, room, asio::buffer_size(buffers)}));
+    room -= taken.size();
     asio::buffer_copy(asio::buffer(taken), buffers);
     output.insert(output.end(), taken.begin(), taken.end());
     if (auto other = peer.lock())

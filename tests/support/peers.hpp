@@ -28,6 +28,9 @@ struct recorder final : outlet {
         if (on_send)
             on_send();
     }
+    void fail(std::error_code why) noexcept override { failed = why; }
+
+    std::error_code failed;
 };
 
 /// The payload of a frame as a message.
@@ -47,12 +50,12 @@ public:
     }
 
     requester from;
-    detail::local_ptr<recorder> out;
+    pmixio::detail::local_ptr<recorder> out;
 
     template <class Reply>
     responder<Reply> ask()
     {
-        return responder<Reply>::template to<wire::v41>(detail::local_ptr<outlet>(out.get()), ++tag, {});
+        return responder<Reply>::template to<wire::v41>(pmixio::detail::local_ptr<outlet>(out.get()), ++tag, {});
     }
 
     std::size_t answers() const { return out->frames.size(); }

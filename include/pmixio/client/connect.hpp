@@ -4,6 +4,7 @@
 #include <pmixio/client/session.hpp>
 #include <pmixio/deadline.hpp>
 #include <pmixio/detail/asio.hpp>
+#include <pmixio/detail/offload.hpp>
 #include <pmixio/handshake/reply.hpp>
 #include <pmixio/handshake/request.hpp>
 #include <pmixio/listen/config.hpp>
@@ -44,6 +45,8 @@ struct client_settings {
     typename P::clock::duration pause = std::chrono::milliseconds(100); ///< between attempts
     pmixio::limits limits = P::limits;                                  ///< of the session
     typename P::security::instances policies;
+    asio::any_io_executor
+        pool{}; ///< where a policy makes its credential that blocks; without one it blocks here
     event_handler on_event;
 };
 
@@ -75,14 +78,25 @@ constexpr std::string_view encodings_of(const wire::release& r) noexcept
     return has;
 }
 
+/// The client's side of a security module without further steps.
+struct no_answer {
+    template <class Stream>
+    asio::awaitable<result<void>> operator()(Stream&) const
+    {
+        co_return fault::unsupported_security;
+    }
+};
+
 /// Sends a request and reads the reply to it, byte for byte: what follows the reply is left in the stream.
-/// Takes as long as the server takes: put it under a deadline.
+/// Takes as long as the server takes: put it under a deadline. A server that begins an exchange (READY_FOR_HANDSHAKE) with
+/// a client gets what `answer(stream)`, an awaitable of result<void>, says to it.
 /// Errors: those of parse_reply(); closed_by_peer before the first byte of the reply, closed_inside_message after it; the
-/// stream's own; operation_aborted when cancelled. The stream is left open in every case.
-template <class Stream>
+/// stream's own; the answer's; operation_aborted when cancelled. The stream is left open in every case.
+template <class Stream, class Answer = no_answer>
     requires requires(Stream& s) { s.get_executor(); }
 asio::awaitable<result<handshake_reply>> shake_hands(Stream& stream, wire::byte_buffer request,
-                                                     peer_kind kind, wire::release server = {})
+                                                     peer_kind kind, wire::release server = {},
+                                                     Answer answer = {})
 {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     const auto cancelled = [&] { return cancellation.cancelled() != asio::cancellation_type::none; };
@@ -96,8 +110,18 @@ asio::awaitable<result<handshake_reply>> shake_hands(Stream& stream, wire::byte_
 
     std::array<std::byte, 528> reply;
     std::size_t have = 0;
-    for (std::size_t whole = 0;
-         whole = reply_size(std::span(reply).first(have), kind, server), have < whole;) {
+    bool answered = false;
+    while (true) {
+        const auto whole = reply_size(std::span(reply).first(have), kind, server);
+        if (have == whole) {
+            if (answered || !begins_exchange(std::span(reply).first(have), kind))
+                break;
+            if (const auto said = co_await answer(stream); !said)
+                co_return said.error();
+            answered = true;
+            std::fill_n(reply.begin(), have, std::byte{0}); // as if it had been success: the index follows
+            continue;
+        }
         if (cancelled())
             co_return make_error_code(asio::error::operation_aborted);
         const auto n = co_await stream.async_read_some(asio::buffer(reply.data() + have, whole - have),
@@ -116,43 +140,64 @@ namespace detail {
 /// A request and what has to be remembered of it.
 struct prepared_handshake {
     wire::byte_buffer request;
-    std::size_t encoding = 0;
+    std::size_t security = 0, encoding = 0;
     wire::agreement with;
 };
 
+template <class Policy>
+asio::awaitable<result<wire::byte_buffer>> make_credential(const Policy& policy, asio::any_io_executor pool)
+{
+    if constexpr (!security::credential_policy<Policy>) {
+        co_return fault::unsupported_security;
+    } else {
+        if constexpr (security::blocking_policy<Policy>)
+            if (pool) {
+                auto make = [policy] { return policy.credential(); };
+                blocking_pool away(std::move(pool), 1);
+                co_return co_await away.run(std::move(make));
+            }
+        co_return policy.credential();
+    }
+}
+
+template <class Policy, class Stream>
+asio::awaitable<result<void>> answer_exchange(const Policy& policy, Stream& stream)
+{
+    if constexpr (security::exchanging_policy<Policy>)
+        co_return co_await policy.answer(stream);
+    else
+        co_return fault::unsupported_security;
+}
+
 template <host_policies P>
-result<prepared_handshake> prepare_handshake(const client_settings<P>& from)
+asio::awaitable<result<prepared_handshake>> prepare_handshake(const client_settings<P>& from)
 {
     if (is_legacy(from.kind) || !known(from.kind))
-        return fault::unsupported_peer_kind;
+        co_return fault::unsupported_peer_kind;
     std::array<bool, P::security::size> provable{};
-    typename P::security::instances policies = from.policies;
     for (std::size_t i = 0; i != provable.size(); ++i)
         provable[i] =
-            P::security::visit(policies, i, []<class S>(S&) { return security::credential_policy<S>; });
+            P::security::visit(from.policies, i,
+                               []<class S>(const S&) { return security::credential_policy<S>; }) &&
+            !(P::security::exchanges[i] && (from.securities.empty() || from.kind != peer_kind::client));
     const auto security = P::security::pick(from.securities, provable);
     if (!security)
-        return fault::unsupported_security;
+        co_return fault::unsupported_security;
     const auto encoding = P::buffer_ops::pick(
         from.encodings.empty() ? encodings_of(from.release) : from.encodings, P::buffer_ops::all());
     if (!encoding)
-        return fault::unsupported_encoding;
+        co_return fault::unsupported_encoding;
 
-    const auto credential =
-        P::security::visit(policies, *security, []<class S>(S& policy) -> result<wire::byte_buffer> {
-            if constexpr (security::credential_policy<S>)
-                return policy.credential();
-            else
-                return fault::unsupported_security;
-        });
+    const auto credential = co_await P::security::visit(
+        from.policies, *security, [&](const auto& policy) { return make_credential(policy, from.pool); });
     if (!credential)
-        return credential.error();
-    prepared_handshake made{{}, *encoding, {from.buffer, wire::release::parse(from.version)}};
+        co_return credential.error();
+    prepared_handshake made{{}, *security, *encoding, {from.buffer, wire::release::parse(from.version)}};
     const auto attributes = P::buffer_ops::visit(*encoding, [&]<class E>(std::type_identity<E>) {
         return encode_attributes<E>(from.attributes, made.with);
     });
     if (!attributes)
-        return attributes.error();
+        co_return attributes.error();
 
     hello said;
     said.security = P::security::names[*security];
@@ -169,17 +214,20 @@ result<prepared_handshake> prepare_handshake(const client_settings<P>& from)
     said.attributes = *attributes;
     auto request = make_handshake(said);
     if (!request)
-        return request.error();
+        co_return request.error();
     made.request = *std::move(request);
-    return made;
+    co_return made;
 }
 
-/// One connection and its handshake. `connected` tells how far it got.
+/// One connection and its handshake, with a credential of its own: none is good for two. `unreachable`: nobody answered.
 template <host_policies P>
-asio::awaitable<result<client_session<P>>> try_to_connect(const server_address& where,
-                                                          const client_settings<P>& settings,
-                                                          const prepared_handshake& prepared, bool& connected)
+asio::awaitable<result<client_session<P>>>
+try_to_connect(const server_address& where, const client_settings<P>& settings, bool& unreachable)
 {
+    auto prepared = co_await prepare_handshake(settings);
+    if (!prepared)
+        co_return prepared.error();
+    unreachable = true;
     asio::ip::tcp::socket stream(co_await asio::this_coro::executor);
     std::error_code failed;
     stream.open(where.at.protocol(), failed);
@@ -193,14 +241,19 @@ asio::awaitable<result<client_session<P>>> try_to_connect(const server_address& 
         failed = asio::error::connection_refused;
     if (failed)
         co_return failed;
-    connected = true;
+    unreachable = false;
     stream.set_option(asio::ip::tcp::no_delay(true), failed);
 
-    const auto reply = co_await shake_hands(stream, prepared.request, settings.kind, settings.release);
+    const auto answer = [&](auto& to) {
+        return P::security::visit(settings.policies, prepared->security,
+                                  [&](const auto& policy) { return answer_exchange(policy, to); });
+    };
+    const auto reply =
+        co_await shake_hands(stream, std::move(prepared->request), settings.kind, settings.release, answer);
     if (!reply)
         co_return reply.error();
     admission settled{reply->assigned.value_or(settings.who), reply->server.value_or(where.server),
-                      reply->index.value_or(0), prepared.encoding, prepared.with};
+                      reply->index.value_or(0), prepared->encoding, prepared->with};
     co_return client_session<P>(std::move(stream), std::move(settled), settings.limits, settings.on_event);
 }
 
@@ -217,18 +270,15 @@ asio::awaitable<result<client_session<P>>> connect(server_address where, client_
 {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     const auto cancelled = [&] { return cancellation.cancelled() != asio::cancellation_type::none; };
-    const auto prepared = detail::prepare_handshake(settings);
-    if (!prepared)
-        co_return prepared.error();
     asio::basic_waitable_timer<typename P::clock> pause(co_await asio::this_coro::executor);
     for (unsigned attempt = 1; !cancelled(); ++attempt) {
-        bool connected = false;
+        bool unreachable = false;
         auto made = co_await within<typename P::clock>(
-            settings.attempt, detail::try_to_connect<P>(where, settings, *prepared, connected),
+            settings.attempt, detail::try_to_connect<P>(where, settings, unreachable),
             fault::handshake_timeout);
         const bool again =
             !made &&
-            (!connected || made.error() == wire::make_error_code(wire::status::temporarily_unavailable));
+            (unreachable || made.error() == wire::make_error_code(wire::status::temporarily_unavailable));
         if (!again || attempt >= settings.attempts || cancelled())
             co_return made;
         pause.expires_after(settings.pause);

@@ -48,11 +48,16 @@ struct offer {
 ///
 /// A client must be registered. So must be the rank of a started tool or singleton, if its namespace is; every other tool is
 /// its own word for who it is, and for whom it runs, and must bring no name of a registered process.
+/// A policy with an exchange is picked for clients that name it, and for nobody else: security/policy.hpp says why.
 /// Faults: unsupported_security, unsupported_encoding, unknown_namespace, unknown_rank, name_taken.
 template <host_policies P, process_directory Registry>
 result<claim> resolve(hello said, const Registry& registry, const offer<P>& offered = {})
 {
-    const auto security = P::security::pick(said.security, offered.securities);
+    auto securities = offered.securities;
+    if (said.security.empty() || said.kind != peer_kind::client)
+        for (std::size_t i = 0; i != securities.size(); ++i)
+            securities[i] &= !P::security::exchanges[i];
+    const auto security = P::security::pick(said.security, securities);
     if (!security)
         return fault::unsupported_security;
     const auto encoding = P::buffer_ops::pick(said.encoding, offered.encodings);
@@ -79,12 +84,9 @@ result<claim> resolve(hello said, const Registry& registry, const offer<P>& offe
     return claim{std::move(said), who, is_registered, *security, *encoding};
 }
 
-class identity;
-
-/// Asks the policy that the claim picked. `ask_kernel()` gives a result<security::kernel_peer>; it is called at most
-/// once, and only for policies that want it. Faults: the policy's own.
-template <host_policies P, class AskKernel>
-result<identity> validate(const claim& c, typename P::security::instances& policies, AskKernel ask_kernel);
+namespace detail {
+struct prover;
+}
 
 /// A proven identity. Only validate() makes one.
 class identity {
@@ -109,12 +111,13 @@ public:
     /// Positions in the host's lists, and the names there.
     std::size_t security() const noexcept { return security_; }
     std::size_t encoding() const noexcept { return encoding_; }
-    /// What the kernel said, if the policy asked it and it knew.
+    /// What the kernel said of the peer, if it could be asked and knew.
     const std::optional<security::kernel_peer>& kernel() const noexcept { return kernel_; }
+    /// Whether an exchange of the policy's has begun the reply: the peer has its status already.
+    bool has_status() const noexcept { return has_status_; }
 
 private:
-    template <host_policies P, class AskKernel>
-    friend result<identity> validate(const claim&, typename P::security::instances&, AskKernel);
+    friend detail::prover;
 
     identity() = default;
 
@@ -126,32 +129,28 @@ private:
     wire::buffer_kind buffer_ = wire::buffer_kind::non_described;
     std::size_t security_ = 0, encoding_ = 0;
     std::optional<security::kernel_peer> kernel_;
+    bool has_status_ = false;
 };
 
-template <host_policies P, class AskKernel>
-result<identity> validate(const claim& c, typename P::security::instances& policies, AskKernel ask_kernel)
-{
-    identity proven;
-    security::evidence evidence{c.said.credential, c.registered.uid, c.registered.gid, std::nullopt};
-    const auto proof = P::security::visit(policies, c.security, [&](auto& policy) {
-        if constexpr (std::remove_cvref_t<decltype(policy)>::asks_kernel) {
-            evidence.kernel.emplace(ask_kernel());
-            if (*evidence.kernel)
-                proven.kernel_ = **evidence.kernel;
-        }
-        return policy.validate(evidence);
-    });
-    if (!proof)
-        return proof.error();
-    proven.who_ = {std::string(c.said.nspace.value_or("")), c.said.rank};
-    proven.accepted_ = c.is_registered;
-    proven.proof_ = *proof;
-    proven.kind_ = c.said.kind;
-    proven.release_ = c.said.release;
-    proven.buffer_ = c.said.buffer;
-    proven.security_ = c.security;
-    proven.encoding_ = c.encoding;
-    return proven;
-}
+/// The one maker of identities.
+struct detail::prover {
+    static identity prove(const claim& c, const security::proof& proof,
+                          const result<security::kernel_peer>& kernel, bool has_status)
+    {
+        identity proven;
+        proven.who_ = {std::string(c.said.nspace.value_or("")), c.said.rank};
+        proven.accepted_ = c.is_registered;
+        proven.proof_ = proof;
+        proven.kind_ = c.said.kind;
+        proven.release_ = c.said.release;
+        proven.buffer_ = c.said.buffer;
+        proven.security_ = c.security;
+        proven.encoding_ = c.encoding;
+        if (kernel)
+            proven.kernel_ = *kernel;
+        proven.has_status_ = has_status;
+        return proven;
+    }
+};
 
 } // namespace pmixio

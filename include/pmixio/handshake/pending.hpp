@@ -4,8 +4,10 @@
 #include <pmixio/deadline.hpp>
 #include <pmixio/detail/asio.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 
@@ -17,6 +19,7 @@ template <class Clock = std::chrono::steady_clock>
 class handshake_queue {
     struct waiter {
         typename Clock::time_point until;
+        std::uint64_t owner;
         void* self;
         void (*expire)(void*, bool);
     };
@@ -33,11 +36,19 @@ public:
     template <class Socket>
     class entry {
     public:
-        entry(handshake_queue& queue, Socket& connection) : queue_(&queue), connection_(&connection)
+        /// `owner`: whose connection it is, for of().
+        entry(handshake_queue& queue, Socket& connection, std::uint64_t owner)
+            : queue_(&queue), connection_(&connection)
         {
-            at_ = queue.waiting_.insert(queue.waiting_.end(),
-                                        {detail::later<Clock>(Clock::now(), queue.limit_), this, expire});
-            queue.arm();
+            at_ =
+                queue.waiting_.insert(queue.waiting_.end(), {detail::later<Clock>(Clock::now(), queue.limit_),
+                                                             owner, this, expire});
+            try {
+                queue.arm();
+            } catch (...) {
+                leave();
+                throw;
+            }
         }
         entry(const entry&) = delete;
         ~entry() { leave(); }
@@ -52,6 +63,8 @@ public:
         }
         /// Whether the time was over before leave(); the connection's operations were cancelled then.
         bool expired() const noexcept { return expired_; }
+        /// Raised when the connection's operations are cancelled: for steps that are none of the connection's.
+        interruption& stop() noexcept { return stop_; }
 
     private:
         static void expire(void* self, bool late)
@@ -62,15 +75,25 @@ public:
             me.connection_->cancel(ignored);
             me.connection_->shutdown(asio::socket_base::shutdown_receive,
                                      ignored); // for a read that is yet to begin
+            me.stop_.raise();
         }
 
         handshake_queue* queue_;
         Socket* connection_;
         position at_;
+        interruption stop_;
         bool expired_ = false;
     };
 
     std::size_t size() const noexcept { return waiting_.size() + late_.size(); }
+
+    /// How many are of this owner. Looks at each: ask only when there are many.
+    std::size_t of(std::uint64_t owner) const noexcept
+    {
+        const auto theirs = [&](const waiter& each) { return each.owner == owner; };
+        return static_cast<std::size_t>(std::count_if(waiting_.begin(), waiting_.end(), theirs) +
+                                        std::count_if(late_.begin(), late_.end(), theirs));
+    }
 
     /// While nobody accepts, the timer does not keep a context alive that has nothing else to do.
     void accepting(bool yes)
@@ -93,7 +116,6 @@ private:
     {
         if (armed_)
             return;
-        armed_ = true;
         timer_->expires_at(waiting_.front().until);
         timer_->async_wait([this, alive = std::weak_ptr(timer_)](std::error_code failed) {
             if (alive.expired())
@@ -104,6 +126,7 @@ private:
             if (!waiting_.empty())
                 arm();
         });
+        armed_ = true;
     }
 
     void expire()

@@ -34,6 +34,10 @@ constexpr bool obeys_status(const wire::release& r) noexcept
     return !deaf;
 }
 
+/// Stands for any release that is told nothing.
+inline constexpr wire::release deaf_release{4, 0, 0};
+static_assert(!obeys_status(deaf_release));
+
 /// Whether the peer reads the short reply: clients do, and singletons by release.
 constexpr bool wants_client_reply(peer_kind kind, const wire::release& r) noexcept
 {
@@ -143,6 +147,15 @@ inline std::size_t reply_size(std::span<const std::byte> begin, peer_kind kind,
     if (is_short)
         return kind == peer_kind::client && writes_raw_check(server) ? 3 * number : 2 * number;
     return number + (needs_identity(kind) ? 2 * name : name) + number;
+}
+
+/// Whether the reply begins with further steps of a security module, which stand where the status of a client's is.
+inline bool begins_exchange(std::span<const std::byte> begin, peer_kind kind) noexcept
+{
+    constexpr auto ready =
+        static_cast<std::uint32_t>(static_cast<std::int32_t>(wire::status::ready_for_handshake));
+    return kind == peer_kind::client && begin.size() == 4 &&
+           wire::cursor(begin).big_endian<std::uint32_t>() == ready;
 }
 
 /// Reads one whole reply to a peer of this kind. Errors: every fault of the bytes; the server's status, as

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <list>
+#include <new>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -62,12 +63,19 @@ public:
     }
 
     /// The process is gone, and in no operation any more.
-    void departed(const wire::proc& who)
+    void departed(const wire::proc& who) noexcept
     {
         for (auto at = pending_.begin(); at != pending_.end();) {
             const auto here = at++;
-            if (!is_participant(here->name, who) || !here->gone.insert(who).second)
+            if (!is_participant(here->name, who))
                 continue;
+            try {
+                if (!here->gone.insert(who).second)
+                    continue;
+            } catch (const std::bad_alloc&) { // it would never be complete
+                complete(here, wire::status::out_of_resource);
+                continue;
+            }
             here->missing -= !here->joined.contains(who);
             complete_if_all_joined(here);
         }

@@ -63,9 +63,15 @@ public:
         const auto id = ++last_;
         const auto at = Clock::now() + std::chrono::duration_cast<typename Clock::duration>(wait);
         const auto where = state_->queue.emplace(at, entry{id, std::move(f)});
-        by_id_.emplace(id, where);
-        if (where == state_->queue.begin())
-            arm();
+        try {
+            by_id_.emplace(id, where);
+            if (where == state_->queue.begin())
+                arm();
+        } catch (...) { // nobody would take the call back
+            by_id_.erase(id);
+            state_->queue.erase(where);
+            throw;
+        }
         return {*this, id};
     }
 

@@ -5,6 +5,7 @@
 #include <pmixio/handshake/parse.hpp>
 #include <pmixio/handshake/pending.hpp>
 #include <pmixio/handshake/reply.hpp>
+#include <pmixio/handshake/validate.hpp>
 #include <pmixio/host/collectives.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/events.hpp>
@@ -27,6 +28,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -43,6 +45,9 @@ struct server_settings {
     std::string hostname;         ///< of this node, for tools and children; empty: theirs to find out
     pmixio::limits limits = P::limits;
     offer<P> offered; ///< what of the compiled-in lists peers may use
+    /// Where security policies run that block, if there is one among the offered. Its threads must end before the context of
+    /// the server's executor is destroyed: an asio::thread_pool declared after the context does.
+    asio::any_io_executor pool{};
     /// Encodings that children are told of. v51 and v61 are left for those who ask: 6.x speaks v41 as well.
     std::array<bool, P::buffer_ops::size> advertised = P::buffer_ops::those_in("v41,v4,v3,v21");
     typename P::security::instances policies;
@@ -56,10 +61,13 @@ struct server_settings {
 /// reply. State changes in the last of them only, after the peer's identity is proven.
 ///
 /// Host: an object whose functions are found at compile time, see upcalls.hpp. What it lacks, the library does itself.
+/// Stream: what connections are, where they do not come from a pmixio::listener.
 ///
 /// The registry, the host and the executor must outlive the server. Destroying the server ends all its connections;
 /// its coroutines that are under way complete with operation_aborted.
-template <host_policies P, class Host = no_host>
+///
+/// Construction throws std::invalid_argument if a policy that blocks is offered, and there is no pool for it.
+template <host_policies P, class Host = no_host, connection Stream = socket>
 class server {
 public:
     using policies = P;
@@ -118,11 +126,15 @@ public:
 
     /// Accepts connections and admits each, until the listener is closed or the caller cancelled; completes with why.
     /// Connections are served on after that. The listener must outlive the call.
-    asio::awaitable<std::error_code> serve(listener& from) { return serve_from(core_, from); }
+    asio::awaitable<std::error_code> serve(listener& from)
+        requires std::same_as<Stream, socket>
+    {
+        return serve_from(core_, from);
+    }
 
     /// The whole way from a connection to a session, under the handshake's deadline. Completes when the peer is admitted,
     /// and served from then on; or refused, told so if its release listens, and closed: with the reason.
-    asio::awaitable<result<void>> admit(socket connection) { return admit_one(core_, std::move(connection)); }
+    asio::awaitable<result<void>> admit(Stream connection) { return admit_one(core_, std::move(connection)); }
 
     /// hello -> claim. Changes nothing.
     result<claim> resolve(hello said) const
@@ -130,10 +142,12 @@ public:
         return pmixio::resolve<P>(std::move(said), core_->jobs, core_->settings.offered);
     }
 
-    /// claim -> identity: asks the security policy, and for it the kernel. Changes nothing.
-    result<identity> validate(const socket& connection, const claim& c)
+    /// claim -> identity: asks the kernel, and then the security policy. Changes nothing. Lifetimes, deadline and errors:
+    /// see pmixio::validate(). The server must not be destroyed meanwhile.
+    asio::awaitable<result<identity>> validate(Stream& connection, const claim& c)
     {
-        return core_->validate(connection, c);
+        return pmixio::validate<P>(connection, c, core_->settings.policies, core_->ask_kernel(connection),
+                                   core_->pool);
     }
 
     /// identity -> identity with a name, for peers that no job has; others come back as they are. Asks the host, see
@@ -147,15 +161,15 @@ public:
     /// identity -> session: counts the peer in, answers it, and serves it from then on. The index the peer was given.
     /// Faults: too_many_connections; unsupported_peer_kind for a tool that was not introduced; name_taken; unknown_namespace
     /// or unknown_rank if it was removed meanwhile. The peer is told as refuse() does, and closed.
-    result<std::uint32_t> reply(socket connection, const identity& who)
+    result<std::uint32_t> reply(Stream connection, const identity& who)
     {
         return core_->reply(std::move(connection), who);
     }
 
     /// Tells a peer why it is not admitted, if its release listens, and closes.
-    void refuse(socket connection, std::error_code why, const wire::release& release = {})
+    void refuse(Stream connection, std::error_code why, const wire::release& release = {})
     {
-        core_->refuse(connection, why, release, {});
+        core_->refuse(connection, why, {release, {}, {}});
     }
 
     /// The host knows that a process has ended. Who waits for it is released, even if it never connected.
@@ -195,51 +209,79 @@ private:
                 co_return connection.error();
             if (self->stopped)
                 co_return make_error_code(asio::error::operation_aborted);
-            asio::co_spawn(self->executor, admit_and_forget(self, *std::move(connection)), rethrow);
+            try {
+                asio::co_spawn(self->executor, admit_and_forget(self, *std::move(connection)), rethrow);
+            } catch (const std::bad_alloc&) { // the connection is closed
+                detail::tell(self->settings.observer, event::accepted{});
+                detail::tell(self->settings.observer,
+                             event::refused{std::make_error_code(std::errc::not_enough_memory), {}, 0, {}});
+            }
         }
     }
 
-    static asio::awaitable<void> admit_and_forget(core_pointer self, socket connection)
+    static asio::awaitable<void> admit_and_forget(core_pointer self, Stream connection)
     {
         (void)co_await admit_one(std::move(self), std::move(connection)); // the observer has heard of it
     }
 
-    static asio::awaitable<result<void>> admit_one(core_pointer self, socket connection)
+    static asio::awaitable<result<void>> admit_one(core_pointer self, Stream connection)
     {
         detail::tell(self->settings.observer, event::accepted{});
-        const auto since = P::clock::now();
-        if (self->handshakes.size() >= self->settings.limits.pending_handshakes)
-            co_return self->refuse(connection, fault::too_many_pending, {}, {});
+        typename core::acquaintance peer;
+        try {
+            const auto kernel = self->ask_kernel(connection);
+            if (kernel)
+                peer.uid = kernel->uid;
+            const auto owner = core::owner_of(connection, kernel);
+            if (const auto room = self->room_for(owner); !room)
+                co_return self->refuse(connection, room.error(), peer);
 
-        typename core::queue::template entry<socket> waiting(self->handshakes, connection);
-        auto said = co_await parse_handshake(connection, self->settings.limits.handshake_bytes);
-        if (self->stopped)
-            co_return make_error_code(asio::error::operation_aborted);
-        if (!said)
-            co_return self->refuse(connection, waiting.expired() ? fault::handshake_timeout : said.error(),
-                                   {}, {});
+            typename core::queue::template entry<Stream> waiting(self->handshakes, connection, owner);
+            auto said = co_await parse_handshake(connection, self->settings.limits.handshake_bytes);
+            if (self->stopped)
+                co_return make_error_code(asio::error::operation_aborted);
+            if (!said)
+                co_return self->refuse(connection,
+                                       waiting.expired() ? fault::handshake_timeout : said.error(), peer);
 
-        const auto release = said->release;
-        const wire::proc claimed{std::string(said->nspace.value_or("")), said->rank};
-        const auto matched = pmixio::resolve<P>(*std::move(said), self->jobs, self->settings.offered);
-        if (!matched)
-            co_return self->refuse(connection, matched.error(), release, claimed);
-        auto proven = self->validate(connection, *matched);
-        if (!proven)
-            co_return self->refuse(connection, proven.error(), release, claimed);
-        if (!proven->accepted()) {
-            proven = co_await within<typename P::clock>(
-                self->settings.limits.handshake - (P::clock::now() - since),
-                introduce_tool(self, *matched, *std::move(proven)), fault::handshake_timeout);
+            peer.release = said->release;
+            peer.claimed = {std::string(said->nspace.value_or("")), said->rank};
+            const auto matched = pmixio::resolve<P>(*std::move(said), self->jobs, self->settings.offered);
+            if (!matched)
+                co_return self->refuse(connection, matched.error(), peer);
+            const bool exchanges = P::security::exchanges[matched->security];
+            if (exchanges)
+                peer.release = deaf_release; // a status would be taken for a step of the exchange
+            auto identified = identify(self, connection, *matched, kernel);
+            result<identity> proven = fault::handshake_timeout;
+            if (!matched->is_registered || exchanges || P::security::blocks[matched->security])
+                proven = co_await within<typename P::clock>(P::clock::duration::max(), std::move(identified),
+                                                            fault::handshake_timeout, &waiting.stop());
+            else
+                proven = co_await std::move(identified);
             if (self->stopped)
                 co_return make_error_code(asio::error::operation_aborted);
             if (!proven)
-                co_return self->refuse(connection, proven.error(), release, claimed);
+                co_return self->refuse(connection,
+                                       waiting.expired() ? fault::handshake_timeout : proven.error(), peer);
+            waiting.leave();
+            if (const auto index = self->reply(std::move(connection), *proven); !index)
+                co_return index.error();
+            co_return result<void>();
+        } catch (const std::bad_alloc&) { // before reply(), which does not throw it
+            co_return self->refuse(connection, std::make_error_code(std::errc::not_enough_memory), peer);
         }
-        waiting.leave();
-        if (const auto index = self->reply(std::move(connection), *proven); !index)
-            co_return index.error();
-        co_return result<void>();
+    }
+
+    /// validate and introduce.
+    static asio::awaitable<result<identity>> identify(core_pointer self, Stream& connection, const claim& c,
+                                                      result<security::kernel_peer> kernel)
+    {
+        auto proven =
+            co_await pmixio::validate<P>(connection, c, self->settings.policies, kernel, self->pool);
+        if (proven && !proven->accepted())
+            proven = co_await introduce_tool(self, c, *std::move(proven));
+        co_return proven;
     }
 
     static asio::awaitable<result<identity>> introduce_tool(core_pointer self, const claim& c, identity who)
@@ -288,11 +330,11 @@ private:
 };
 
 /// All state of a server. Coroutines hold it; it is stopped when the server is destroyed.
-template <host_policies P, class Host>
-struct server<P, Host>::core : detail::local_counted {
+template <host_policies P, class Host, connection Stream>
+struct server<P, Host, Stream>::core : detail::local_counted {
     using queue = handshake_queue<typename P::clock>;
     struct peer;
-    using session_type = session<socket, core>;
+    using session_type = session<Stream, core>;
     using session_pointer = detail::local_ptr<session_type>;
 
     /// What a session knows of who is at its other end.
@@ -309,9 +351,13 @@ struct server<P, Host>::core : detail::local_counted {
     core(asio::any_io_executor ex, registry& known, Host* asked, server_settings<P> given)
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
-          clock(executor), data(jobs, clock, settings.name), fences(jobs, clock),
-          questions(jobs, settings.name)
+          pool(settings.pool, settings.limits.pending_handshakes), clock(executor),
+          data(jobs, clock, settings.name), fences(jobs, clock), questions(jobs, settings.name)
     {
+        for (std::size_t i = 0; i != P::security::size; ++i)
+            if (settings.offered.securities[i] && P::security::blocks[i] && !settings.pool)
+                throw std::invalid_argument("pmixio::server: \"" + std::string(P::security::names[i]) +
+                                            "\" blocks: server_settings::pool is missing");
         if (kernel)
             if (const auto works = kernel->self_test(); !works)
                 kernel = works.error();
@@ -319,64 +365,132 @@ struct server<P, Host>::core : detail::local_counted {
 
     // the handshake
 
-    result<identity> validate(const socket& connection, const claim& c)
+    /// Who is at the other end. The answer holds as long as the connection does.
+    result<security::kernel_peer> ask_kernel(const Stream& connection)
     {
-        return pmixio::validate<P>(c, settings.policies, [&]() -> result<security::kernel_peer> {
-            if (!kernel)
-                return kernel.error();
-            auto answer = kernel->ask(connection.local().data(), connection.remote().data());
-            std::error_code
-                gone; // reset meanwhile: the answer may be about who took the pair of addresses after that
-            connection.remote_endpoint(gone);
-            return answer && gone ? fault::kernel_unknown : std::move(answer);
-        });
+        if (!kernel)
+            return kernel.error();
+        auto answer = kernel->ask(connection.local().data(), connection.remote().data());
+        std::error_code
+            gone; // reset meanwhile: the answer may be about who took the pair of addresses after that
+        connection.remote_endpoint(gone);
+        return answer && gone ? fault::kernel_unknown : std::move(answer);
     }
 
-    std::error_code refuse(socket& connection, std::error_code why, const wire::release& release,
-                           const wire::proc& claimed)
+    /// For limits::pending_per_user: a user of this machine, or an address where there is none.
+    static std::uint64_t owner_of(const Stream& connection, const result<security::kernel_peer>& kernel)
     {
-        detail::tell(settings.observer, event::refused{why, claimed.nspace, claimed.rank});
+        constexpr std::uint64_t elsewhere = std::uint64_t{1} << 63;
+        return kernel ? kernel->uid
+                      : elsewhere | std::hash<asio::ip::address>()(connection.remote().address());
+    }
+
+    /// Whether one more handshake may begin.
+    result<void> room_for(std::uint64_t owner) const
+    {
+        const auto& bounds = settings.limits;
+        if (handshakes.size() >= bounds.pending_handshakes)
+            return fault::too_many_pending;
+        if (handshakes.size() >= bounds.pending_per_user && handshakes.of(owner) >= bounds.pending_per_user)
+            return fault::too_many_of_user;
+        return {};
+    }
+
+    /// What is known of a peer that is not admitted, so far.
+    struct acquaintance {
+        wire::release release;
+        wire::proc claimed;
+        std::optional<::uid_t> uid;
+    };
+
+    std::error_code refuse(Stream& connection, std::error_code why, const acquaintance& of)
+    {
+        note_limit(why);
+        detail::tell(settings.observer, event::refused{why, of.claimed.nspace, of.claimed.rank, of.uid});
         std::error_code ignored;
-        if (why != refusal::gone && obeys_status(release)) {
-            wire::byte_buffer bytes;
-            wire::writer out(bytes);
-            append_status(out, status_for(why));
-            connection.non_blocking(true, ignored);
-            connection.write_some(asio::buffer(bytes), ignored);
-            connection.shutdown(socket::shutdown_send, ignored);
-        }
+        if (why != refusal::gone && obeys_status(of.release))
+            try {
+                wire::byte_buffer bytes;
+                wire::writer out(bytes);
+                append_status(out, status_for(why));
+                connection.non_blocking(true, ignored);
+                connection.write_some(asio::buffer(bytes), ignored);
+                connection.shutdown(asio::socket_base::shutdown_send, ignored);
+            } catch (const std::bad_alloc&) { // the end says enough
+            }
         connection.close(ignored);
         return why;
     }
 
-    result<std::uint32_t> reply(socket connection, const identity& who)
+    void note_limit(std::error_code why)
     {
-        const auto found = place_for(who);
-        if (!found)
-            return refuse(connection, found.error(), who.release(), who.who());
-        auto* process = *found;
+        if (const auto bound = limit_behind(why, settings.limits))
+            detail::tell(settings.observer, event::limit_reached{why, *bound});
+    }
 
-        const auto index = free_index();
+    result<std::uint32_t> reply(Stream connection, const identity& who)
+    {
+        process_record* process = nullptr;
+        std::optional<std::uint32_t> index;
+        wire::byte_buffer greeting;
+        session_pointer made;
+        try {
+            const auto found = place_for(who);
+            if (!found)
+                return refuse(connection, found.error(), acquaintance_of(who));
+            process = *found;
+            index = free_index();
+            greeting = greeting_for(who, *index);
+            made = session_pointer(new session_type(std::move(connection), *this, settings.limits, reads,
+                                                    peer_for(who, *index)));
+        } catch (const std::bad_alloc&) {
+            if (index)
+                unused.push_back(*index);
+            forget_tool(who.who().nspace);
+            return refuse(connection, std::make_error_code(std::errc::not_enough_memory),
+                          acquaintance_of(who));
+        }
+        std::error_code ignored;
+        made->stream().set_option(asio::ip::tcp::no_delay(true), ignored);
+        peers[*index] = made;
+        ++sessions;
+        ++process->connections;
+        process->departed = false;
+        detail::tell(settings.observer, event::admitted{who.who().nspace, who.who().rank, who.uid(),
+                                                        P::security::names[who.security()],
+                                                        P::buffer_ops::names[who.encoding()]});
+        if constexpr (wants_connected<Host>)
+            host->connected(who);
+        if (!made->closed())
+            made->start(std::move(greeting));
+        return *index;
+    }
+
+    static acquaintance acquaintance_of(const identity& who)
+    {
+        return {who.has_status() ? deaf_release : who.release(), who.who(),
+                who.kernel() ? std::optional(who.kernel()->uid) : std::nullopt};
+    }
+
+    /// What the peer waits for.
+    wire::byte_buffer greeting_for(const identity& who, std::uint32_t index) const
+    {
         wire::byte_buffer bytes;
         wire::writer out(bytes);
-        if (wants_client_reply(who.kind(), who.release()))
+        if (who.has_status())
+            out.big_endian(index);
+        else if (wants_client_reply(who.kind(), who.release()))
             append_client_reply(out, index);
         else if (is_legacy(who.kind()))
             append_legacy_tool_reply(out, settings.name, who.who().nspace);
         else
             append_tool_reply(out, settings.name,
                               needs_identity(who.kind()) ? std::optional(who.who()) : std::nullopt);
-        std::error_code failed;
-        connection.non_blocking(true, failed);
-        if (!failed && connection.write_some(asio::buffer(bytes), failed) != bytes.size() && !failed)
-            failed = fault::closed_by_peer;
-        if (failed) {
-            unused.push_back(index);
-            forget_tool(who.who().nspace);
-            return refuse(connection, failed, who.release(), who.who());
-        }
-        connection.set_option(asio::ip::tcp::no_delay(true), failed);
+        return bytes;
+    }
 
+    peer peer_for(const identity& who, std::uint32_t index)
+    {
         peer state{{who.who(), who.uid(), ++last_session},
                    {who.buffer(), who.release()},
                    index,
@@ -387,20 +501,7 @@ struct server<P, Host>::core : detail::local_counted {
             state.handle = &core::template dispatch<E>;
             state.refuse = &core::template refuse_request<E>;
         });
-        const session_pointer made(
-            new session_type(std::move(connection), *this, settings.limits, reads, std::move(state)));
-        peers[index] = made;
-        ++sessions;
-        ++process->connections;
-        process->departed = false;
-        detail::tell(settings.observer, event::admitted{who.who().nspace, who.who().rank, who.uid(),
-                                                        P::security::names[who.security()],
-                                                        P::buffer_ops::names[who.encoding()]});
-        if constexpr (wants_connected<Host>)
-            host->connected(who);
-        if (!made->closed())
-            made->start();
-        return index;
+        return state;
     }
 
     /// The record that the peer's connections are counted in. For a tool it is made here.
@@ -461,6 +562,7 @@ struct server<P, Host>::core : detail::local_counted {
             unused.pop_back();
             return index;
         }
+        unused.reserve(peers.size() + 1); // giving one back needs no memory
         peers.emplace_back();
         return static_cast<std::uint32_t>(peers.size() - 1);
     }
@@ -488,6 +590,7 @@ struct server<P, Host>::core : detail::local_counted {
     {
         const core_pointer keep(this);
         const auto& who = ended.peer.from.who;
+        note_limit(why);
         detail::tell(settings.observer, event::closed{why, who.nspace, who.rank});
         data.drop(ended.peer.from.session);
         fences.drop(ended.peer.from.session);
@@ -523,9 +626,8 @@ struct server<P, Host>::core : detail::local_counted {
     /// Ends the sessions of one namespace; with no name, all.
     void close_sessions(std::string_view nspace)
     {
-        const auto now = peers; // closing changes it
-        for (const auto& each : now)
-            if (each && (nspace.empty() || each->peer.from.who.nspace == nspace))
+        for (std::size_t i = 0; i != peers.size(); ++i)
+            if (const auto each = peers[i]; each && (nspace.empty() || each->peer.from.who.nspace == nspace))
                 each->close(fault::closed_by_us);
     }
 
@@ -665,6 +767,7 @@ struct server<P, Host>::core : detail::local_counted {
     server_settings<P> settings;
     result<security::kernel_lookup> kernel;
     queue handshakes;
+    detail::blocking_pool pool;
     deadlines<typename P::clock> clock;
     store data;
     collectives fences;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <list>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -75,7 +76,7 @@ public:
     }
 
     /// The process will commit nothing more: who waits for its data gets NOT_FOUND.
-    void departed(const wire::proc& who)
+    void departed(const wire::proc& who) noexcept
     {
         retry(who.nspace, [&](const held_get& held) { return concerns(held, who); });
     }
@@ -201,10 +202,14 @@ private:
             const auto here = at++;
             if (here->request.nspace != nspace || !affected(*here))
                 continue;
-            if (const auto now = answer(here->from, here->request))
-                take(here).reply(*now);
-            else if (!can_come(here->from, here->request))
-                take(here).reply.refuse(wire::status::not_found);
+            try {
+                if (const auto now = answer(here->from, here->request))
+                    take(here).reply(*now);
+                else if (!can_come(here->from, here->request))
+                    take(here).reply.refuse(wire::status::not_found);
+            } catch (const std::bad_alloc&) { // others may be luckier
+                take(here).reply.refuse(wire::status::out_of_resource);
+            }
         }
     }
 

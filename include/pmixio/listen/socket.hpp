@@ -3,9 +3,34 @@
 
 #include <pmixio/detail/asio.hpp>
 
+#include <concepts>
 #include <utility>
 
 namespace pmixio {
+
+/// What a server needs of a connection: of Asio's TCP socket, which is its model, reading and writing with and without
+/// waiting, waiting for readiness, and cancelling; and the two ends. After close() or cancel() whatever waits completes with
+/// operation_aborted.
+template <class S>
+concept connection =
+    std::move_constructible<S> &&
+    requires(S& s, const S& c, std::error_code failed, asio::mutable_buffer in, asio::const_buffer out,
+             void (*ready)(std::error_code), void (*moved)(std::error_code, std::size_t)) {
+        { c.local() } -> std::convertible_to<asio::ip::tcp::endpoint>;
+        { c.remote() } -> std::convertible_to<asio::ip::tcp::endpoint>;
+        c.remote_endpoint(failed);
+        s.get_executor();
+        s.non_blocking(true, failed);
+        s.read_some(in, failed);
+        s.write_some(out, failed);
+        s.async_read_some(in, moved);
+        s.async_write_some(out, moved);
+        s.async_wait(asio::socket_base::wait_read, ready);
+        s.set_option(asio::ip::tcp::no_delay(true), failed);
+        s.cancel(failed);
+        s.shutdown(asio::socket_base::shutdown_send, failed);
+        s.close(failed);
+    };
 
 /// A TCP connection. Its ends are known from accept, so that nobody has to ask the kernel for them again.
 class socket : public asio::ip::tcp::socket {
@@ -27,5 +52,7 @@ public:
 private:
     endpoint local_, remote_;
 };
+
+static_assert(connection<socket>);
 
 } // namespace pmixio

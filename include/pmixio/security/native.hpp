@@ -12,8 +12,6 @@ namespace pmixio::security {
 /// group of the registration. Proves nothing. Only for peers that the kernel cannot vouch for.
 struct native_claimed {
     static constexpr std::string_view name = "native";
-    static constexpr bool asks_kernel = false;
-
     /// The credential: euid and egid, 4 bytes each, in host order; anything behind them is ignored.
     result<proof> validate(const evidence& e) const
     {
@@ -45,15 +43,11 @@ struct native_claimed {
 /// Faults besides native_claimed's: kernel_unknown for a peer that is not a living socket of this machine,
 /// kernel_unavailable where the kernel cannot be asked.
 struct native : native_claimed {
-    static constexpr bool asks_kernel = true;
-
     result<proof> validate(const evidence& e) const
     {
         if (!e.kernel)
-            return fault::kernel_unavailable;
-        if (!*e.kernel)
-            return e.kernel->error();
-        if ((*e.kernel)->uid != e.uid)
+            return e.kernel.error();
+        if (e.kernel->uid != e.uid)
             return fault::wrong_user;
         return native_claimed::validate(e);
     }

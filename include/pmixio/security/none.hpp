@@ -8,8 +8,6 @@ namespace pmixio::security {
 /// Admits any peer that names a registered process. Never a default: write it to have it.
 struct none {
     static constexpr std::string_view name = "none";
-    static constexpr bool asks_kernel = false;
-
     result<proof> validate(const evidence& e) const { return proof{e.uid, e.gid}; }
     result<wire::byte_buffer> credential() const { return wire::byte_buffer(); }
 };

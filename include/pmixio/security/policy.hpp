@@ -21,8 +21,8 @@ struct evidence {
     std::span<const std::byte> credential; ///< as sent
     ::uid_t uid = 0;                       ///< of the registration the peer claims to be
     ::gid_t gid = 0;
-    /// Who the kernel says the peer is; asked only for policies with `asks_kernel`.
-    std::optional<result<kernel_peer>> kernel;
+    /// Who the kernel says the peer is; kernel_unknown for one that is not on this machine.
+    result<kernel_peer> kernel = fault::kernel_unavailable;
 };
 
 /// Whom a policy vouches for.
@@ -32,19 +32,30 @@ struct proof {
 };
 
 /// Requirements on a security policy P:
-///   P::name         the module's name on the wire, which peers put into their requests;
-///   P::asks_kernel  whether validate() needs evidence::kernel;
-///   p.validate(e)   a proof for these credentials, or the fault that the peer is refused with. Must not block.
-///                   `e` holds what the peer sent: no part of it is to be believed unchecked.
+///   P::name        the module's name on the wire, which peers put into their requests;
+///   p.validate(e)  a proof for these credentials, or the fault that the peer is refused with. Must not block.
+///                  `e` holds what the peer sent: no part of it is to be believed unchecked.
 template <class P>
 concept security_policy = requires(const P& policy, const evidence& e) {
     { P::name } -> std::convertible_to<std::string_view>;
-    { P::asks_kernel } -> std::convertible_to<bool>;
     { policy.validate(e) } -> std::same_as<result<proof>>;
 };
 
+/// A policy with `static constexpr bool blocks = true`: its validate() and credential() may block. They are called on the
+/// pool that the host gives, on a copy of the policy, and not waited for when the handshake's deadline is over.
+template <class P>
+concept blocking_policy = security_policy<P> && bool{P::blocks} && std::copy_constructible<P>;
+
+/// A policy with more steps than a credential, `static constexpr bool exchanges = true`. After validate() has found the
+/// credential right, the peer is told READY_FOR_HANDSHAKE, which every release of libpmix that lacks the module dies of:
+/// such a policy is picked only for clients that name it. Then the server awaits
+///   p.exchange(stream)  `asio::awaitable<result<void>>`: the rest, to the last byte before the index; no error if the
+///                       peer is proven. Completes early when cancelled; the stream's operations are, at the deadline.
+template <class P>
+concept exchanging_policy = security_policy<P> && bool{P::exchanges};
+
 /// The connecting half, which a policy may have or not: `p.credential()` is what proves this process to a server, or the
-/// fault for which there is none. Must not block.
+/// fault for which there is none. An exchanging policy also has `p.answer(stream)`, the other side of its exchange().
 template <class P>
 concept credential_policy = security_policy<P> && requires(const P& policy) {
     { policy.credential() } -> std::same_as<result<wire::byte_buffer>>;

@@ -6,17 +6,40 @@
 #include <pmixio/wire/frame.hpp>
 
 #include <cstdint>
+#include <new>
+#include <system_error>
 #include <utility>
 
 namespace pmixio {
 
-/// Where frames for a peer go. Sessions are outlets; sending after their end does nothing. send() must not call back:
+/// Where frames for a peer go. Sessions are outlets; sending after their end does nothing. Neither function may call back:
 /// whoever holds requests answers them while walking its tables.
 class outlet : public detail::local_counted {
 public:
     virtual ~outlet() = default;
     virtual void send(wire::byte_buffer frame) = 0;
+    /// The peer cannot be served any more.
+    virtual void fail(std::error_code why) noexcept = 0;
 };
+
+namespace detail {
+
+/// Sends what `make()` gives, a result<byte_buffer>; false: it gave none. A peer that there is no memory for is failed.
+template <class Make>
+bool deliver(outlet& to, Make make) noexcept
+{
+    try {
+        auto frame = make();
+        if (frame)
+            to.send(*std::move(frame));
+        return frame.has_value();
+    } catch (const std::bad_alloc&) {
+        to.fail(std::make_error_code(std::errc::not_enough_memory));
+        return true;
+    }
+}
+
+} // namespace detail
 
 /// A message as a frame. Fault: message_too_large beyond what a header can say; unencodable.
 template <wire::buffer_ops_policy Encoding, message::described_message M>
@@ -46,10 +69,9 @@ public:
     }
 
     /// A message that the peer's encoding cannot express is not sent.
-    void operator()(std::uint32_t tag, const M& m) const
+    void operator()(std::uint32_t tag, const M& m) const noexcept
     {
-        if (auto frame = make_(tag, m, with_))
-            to_->send(std::move(*frame));
+        detail::deliver(*to_, [&] { return make_(tag, m, with_); });
     }
 
 private:
@@ -91,23 +113,18 @@ public:
     }
 
     /// Answers. A reply that the peer's encoding cannot express is answered with status ERROR instead.
-    void operator()(const Reply& reply)
+    void operator()(const Reply& reply) noexcept
     {
-        if (!to_)
-            return;
-        if (auto frame = reply_(tag_, reply, with_))
-            std::exchange(to_, {})->send(std::move(*frame));
-        else
-            refuse(wire::status::error);
+        if (to_ && detail::deliver(*to_, [&] { return reply_(tag_, reply, with_); }))
+            to_.reset();
+        refuse(wire::status::error);
     }
 
     /// Answers with a lone status, whatever the reply to this request looks like otherwise.
-    void refuse(wire::status why)
+    void refuse(wire::status why) noexcept
     {
-        if (!to_)
-            return;
-        if (auto frame = refuse_(tag_, {why}, with_))
-            std::exchange(to_, {})->send(std::move(*frame));
+        if (const auto to = std::exchange(to_, {}))
+            detail::deliver(*to, [&] { return refuse_(tag_, {why}, with_); });
     }
 
     /// Drops the request unanswered: the peer is gone.

@@ -11,7 +11,9 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <span>
+#include <system_error>
 #include <utility>
 
 namespace pmixio {
@@ -28,9 +30,10 @@ struct read_buffer {
 ///     void on_sent(std::size_t bytes);                         // a frame was queued
 ///     void on_closed(session&, std::error_code why);           // once, the last of all
 ///
-/// All calls on the stream's executor. Nothing waits for a slow peer: output queues up to limits::queued_output, and above
+/// on_closed may not throw. All calls on the stream's executor. Nothing waits for a slow peer: output queues up to limits::queued_output, and above
 /// limits::unread_output the peer's requests are left in its socket until it has caught up. One read and one write are
-/// under way at a time. Replies to requests that arrived together leave together.
+/// under way at a time. Replies to requests that arrived together leave together. A session for which there is no memory
+/// ends (errc::not_enough_memory); its server goes on.
 /// Lives as long as a local_ptr to it; close() is safe from within the owner's functions.
 template <class Stream, class Owner>
 class session final : public outlet {
@@ -42,12 +45,17 @@ public:
 
     typename Owner::peer peer;
 
-    /// Begins to read. The session holds itself until it is closed.
-    void start()
+    /// Sends `greeting`, which is no frame and not counted, and begins to read. The session holds itself until it is closed.
+    void start(wire::byte_buffer greeting = {})
     {
-        if constexpr (ready_model)
-            stream_.non_blocking(true);
-        read_next(self());
+        const auto keep = self();
+        guarded([&] {
+            if constexpr (ready_model)
+                stream_.non_blocking(true);
+            out_.insert(out_.begin(), greeting.begin(), greeting.end());
+            flush();
+            read_next(keep);
+        });
     }
 
     /// Queues one whole frame, header included, and sends as much as the peer takes now. Ignored after the end. Never
@@ -57,14 +65,25 @@ public:
         if (closed_ || failing_)
             return;
         if (queued() + frame.size() > limits_->queued_output)
-            return close_soon(fault::output_limit);
-        owner_->on_sent(frame.size());
+            return fail(fault::output_limit);
+        const auto size = frame.size();
         if (out_.empty())
             out_ = std::move(frame);
         else
             out_.insert(out_.end(), frame.begin(), frame.end());
+        owner_->on_sent(size);
         if (!corked_)
             flush();
+    }
+
+    /// Needs no memory: something always waits on the stream, is woken by its end, and calls the owner then.
+    void fail(std::error_code why) noexcept override
+    {
+        if (closed_ || failing_)
+            return;
+        failing_ = why;
+        std::error_code ignored;
+        stream_.close(ignored);
     }
 
     /// Ends the session at once; what the peer has not read is lost. Only the first call counts.
@@ -108,10 +127,18 @@ private:
         s.async_wait(asio::socket_base::wait_read, [](std::error_code) {});
     };
 
-    void close_soon(std::error_code why)
+    /// What a handler does. Only where the owner is not in the middle of something: the session may end here.
+    template <class F>
+    void guarded(F f)
     {
-        if (!std::exchange(failing_, true))
-            asio::post(stream_.get_executor(), [me = self(), why] { me->close(why); });
+        try {
+            f();
+        } catch (const std::bad_alloc&) {
+            corked_ = false;
+            fail(std::make_error_code(std::errc::not_enough_memory));
+        }
+        if (failing_)
+            close(failing_);
     }
 
     pointer self() noexcept { return pointer(this); }
@@ -128,22 +155,26 @@ private:
         if constexpr (ready_model) {
             stream_.async_wait(asio::socket_base::wait_read,
                                [me = std::move(me)](std::error_code failed) mutable {
-                                   me->on_readable(std::move(me), failed);
+                                   auto& that = *me;
+                                   that.guarded([&] { that.on_readable(me, failed); });
                                });
         } else {
             if (!own_)
                 own_ = std::make_unique<read_buffer>();
             stream_.async_read_some(asio::buffer(own_->bytes),
                                     [me = std::move(me)](std::error_code failed, std::size_t n) mutable {
-                                        if (me->take(failed, std::span(me->own_->bytes).first(n)))
-                                            me->read_next(std::move(me));
+                                        auto& that = *me;
+                                        that.guarded([&] {
+                                            if (that.take(failed, std::span(that.own_->bytes).first(n)))
+                                                that.read_next(me);
+                                        });
                                     });
         }
     }
 
-    void on_readable(pointer me, std::error_code failed)
+    void on_readable(const pointer& me, std::error_code failed)
     {
-        if (closed_) // meanwhile; the shared buffer may be gone
+        if (closed_ || failing_) // meanwhile; the shared buffer may be gone
             return;
         std::size_t n = 0;
         do {
@@ -154,13 +185,13 @@ private:
             if (!take(failed, std::span(shared_->bytes).first(n)))
                 return;
         } while (n == shared_->bytes.size() && queued() <= limits_->unread_output);
-        read_next(std::move(me));
+        read_next(me);
     }
 
     /// One read's outcome. False: no more reading.
     bool take(std::error_code failed, std::span<const std::byte> bytes)
     {
-        if (closed_)
+        if (closed_ || failing_)
             return false;
         if (failed) {
             const bool end = failed == asio::error::eof;
@@ -188,7 +219,7 @@ private:
             return;
         if (out_begin_ == out_.size()) {
             if (last_words_)
-                close_soon(last_words_);
+                fail(last_words_);
             return;
         }
         if constexpr (ready_model) {
@@ -199,8 +230,10 @@ private:
             if (!failing_ && out_begin_ != out_.size()) {
                 writing_ = true;
                 stream_.async_wait(asio::socket_base::wait_write, [me = self()](std::error_code waited) {
-                    me->writing_ = false;
-                    waited ? me->close(waited) : me->flush();
+                    me->guarded([&] {
+                        me->writing_ = false;
+                        waited ? me->fail(waited) : me->flush();
+                    });
                 });
             }
         } else {
@@ -208,10 +241,12 @@ private:
             in_flight_.swap(out_);
             asio::async_write(stream_, asio::buffer(in_flight_),
                               [me = self()](std::error_code failed, std::size_t) {
-                                  me->writing_ = false;
-                                  me->in_flight_.clear();
-                                  me->written(failed, 0);
-                                  me->flush();
+                                  me->guarded([&] {
+                                      me->writing_ = false;
+                                      me->in_flight_.clear();
+                                      me->written(failed, 0);
+                                      me->flush();
+                                  });
                               });
         }
     }
@@ -219,13 +254,13 @@ private:
     void written(std::error_code failed, std::size_t n)
     {
         if (failed)
-            return close_soon(failed);
+            return fail(failed);
         out_begin_ += n;
         if (out_begin_ == out_.size()) {
             out_begin_ = 0;
             wire::byte_buffer().swap(out_); // an idle session holds no memory for output
             if (last_words_)
-                return close_soon(last_words_);
+                return fail(last_words_);
         } else if (out_begin_ > out_.size() / 2) {
             out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(out_begin_));
             out_begin_ = 0;
@@ -245,8 +280,9 @@ private:
     frame_assembler in_;
     wire::byte_buffer out_, in_flight_;
     std::size_t out_begin_ = 0;
-    std::error_code last_words_;
-    bool closed_ = false, failing_ = false, writing_ = false, corked_ = false, paused_ = false;
+    std::error_code last_words_; ///< why it ends when its output is sent
+    std::error_code failing_;    ///< why it ends at the next chance
+    bool closed_ = false, writing_ = false, corked_ = false, paused_ = false;
 };
 
 } // namespace pmixio

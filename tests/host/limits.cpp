@@ -1,0 +1,190 @@
+// Each limit of a server: kept just below it, and met at it.
+#include "support/staged.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace {
+
+using namespace pmixio;
+using namespace std::chrono_literals;
+using test::bytes;
+using test::hello_bytes;
+using test::memory_socket;
+using test::memory_stream;
+using test::pass_time;
+using test::stage;
+using test::task;
+using test::operator+;
+
+const bytes greeting = hello_bytes({"b", 0}, "6.1.0");
+
+/// How an admission that nothing holds up ends.
+std::error_code outcome(stage& s)
+{
+    task<result<void>> admission(s.io, s.admit());
+    s.poll();
+    REQUIRE(admission.done());
+    return admission.get().error();
+}
+
+/// One more connection of the stage's server, which says `begin`.
+struct another {
+    memory_stream far;
+    task<result<void>> admission;
+
+    another(stage& s, bytes begin)
+        : far(s.io.get_executor(), std::move(begin)),
+          admission(s.io, s.under_test->admit(memory_socket(far.stall())))
+    {
+        s.poll();
+    }
+    std::error_code end() { return admission.done() ? admission.get().error() : std::error_code(); }
+};
+
+/// A request whose answer is small, of exactly this many bytes of payload.
+bytes request_of(std::size_t payload)
+{
+    for (std::string key;; key += 'k') {
+        const message::get absent{"a", 0, {{"pmix.immediate", 0, wire::value::boolean(true)}}, key};
+        auto frame = make_frame<wire::v41>(wire::first_request_tag, absent, {}).value();
+        if (frame.size() == wire::frame_header_size + payload)
+            return frame;
+        REQUIRE(frame.size() < wire::frame_header_size + payload);
+    }
+}
+
+} // namespace
+
+TEST_CASE("handshake: a deadline for all of it, that no byte puts off")
+{
+    stage s(limits{}, {});
+    task<result<void>> admission(s.io, s.admit());
+    s.poll();
+    for (std::size_t sent = 0; sent != 5; ++sent) { // a byte a second, the last just in time
+        pass_time(s.io, sent == 4 ? 1s - 1ns : 1s);
+        s.far.feed(std::span(greeting).subspan(sent, 1));
+        s.poll();
+    }
+    CHECK(!admission.done());
+    SUBCASE("met")
+    {
+        pass_time(s.io, 1ns);
+        s.far.feed(std::span(greeting).subspan(5));
+        s.poll();
+        CHECK(admission.get().error() == fault::handshake_timeout);
+        CHECK(s.left_over() == "");
+    }
+    SUBCASE("kept")
+    {
+        s.far.feed(std::span(greeting).subspan(5));
+        s.poll();
+        CHECK(admission.get());
+    }
+}
+
+TEST_CASE("handshake_bytes: the payload of a request")
+{
+    limits bounds;
+    bounds.handshake_bytes = greeting.size() - wire::frame_header_size;
+    stage kept(bounds, greeting);
+    CHECK(!outcome(kept));
+    bounds.handshake_bytes -= 1;
+    stage met(bounds, greeting);
+    CHECK(outcome(met) == fault::handshake_too_large);
+    CHECK(met.left_over() == "");
+}
+
+TEST_CASE("pending_handshakes and pending_per_user: the newest is refused, and served when there is room again")
+{
+    for (const bool per_user : {false, true}) {
+        CAPTURE(per_user);
+        limits bounds;
+        (per_user ? bounds.pending_per_user : bounds.pending_handshakes) = 3;
+        stage s(bounds, {});
+        task<result<void>> admission(s.io, s.admit());
+        another second(s, {}), third(s, hello_bytes({"b", 0}, "6.1.0")); // admitted: below the limit
+        CHECK(third.admission.done());
+        CHECK(!third.end());
+        another again(s, {}), over(s, greeting);
+        CHECK(over.end() == (per_user ? fault::too_many_of_user : fault::too_many_pending));
+        CHECK(s.under_test->pending_handshakes() == 3);
+        CHECK(s.under_test->sessions() == 1);
+        second.far.end_input();
+        s.poll();
+        another late(s, greeting);
+        CHECK(late.admission.done());
+        CHECK(!late.end());
+        s.under_test->stop();
+        s.poll();
+    }
+}
+
+TEST_CASE("connections_per_rank: children share the identity of their parent")
+{
+    limits bounds;
+    bounds.connections_per_rank = 2;
+    stage s(bounds, greeting);
+    CHECK(!outcome(s));
+    another child(s, greeting);
+    CHECK(!child.end());
+    another grandchild(s, greeting);
+    CHECK(grandchild.end() == fault::too_many_connections);
+    another of_a(s, hello_bytes({"a", 0}, "6.1.0"));
+    CHECK(!of_a.end());
+    child.far.end_input();
+    s.poll();
+    another next(s, greeting);
+    CHECK(!next.end());
+    s.under_test->close_sessions();
+    s.poll();
+}
+
+TEST_CASE("message_bytes: the payload of a message; beyond, its sender is told and closed")
+{
+    limits bounds;
+    bounds.message_bytes = 200;
+    for (const bool met : {false, true}) {
+        stage s(bounds, greeting);
+        CHECK(!outcome(s));
+        s.far.feed(request_of(met ? 201 : 200));
+        s.poll();
+        CHECK(s.under_test->sessions() == (met ? 0 : 1));
+        const auto reply = bytes(s.far.output().begin() + 8, s.far.output().end());
+        CHECK(test::payload<message::status_reply>(reply).result ==
+              (met ? wire::status::bad_parameter : wire::status::not_found));
+        s.far.end_input();
+        s.poll();
+        CHECK(s.left_over() == "");
+    }
+}
+
+TEST_CASE("queued_output: what a peer has not read")
+{
+    limits bounds;
+    bounds.unread_output = 1u << 30;
+    const auto ask = make_frame<wire::v41>(wire::first_request_tag, message::req{}, {}).value();
+    std::size_t one = 0;
+    {
+        stage measured(bounds, greeting);
+        CHECK(!outcome(measured));
+        measured.far.feed(ask);
+        measured.poll();
+        one = measured.far.output().size() - 8;
+    }
+    bounds.queued_output = 3 * one;
+    stage s(bounds, greeting);
+    s.far.take_only(8);
+    CHECK(!outcome(s));
+    for (int i = 0; i != 3; ++i)
+        s.far.feed(ask);
+    s.poll();
+    CHECK(s.under_test->sessions() == 1);
+    s.far.feed(ask);
+    s.poll();
+    CHECK(s.under_test->sessions() == 0);
+    CHECK(s.left_over() == "");
+}

@@ -1,0 +1,139 @@
+// No memory, at each allocation of an admission and of a command in turn. What Asio needs to start an operation that a
+// coroutine waits for is exempt: Asio ends the program without it.
+#include "support/exempt.hpp"
+#include "support/staged.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <optional>
+#include <span>
+
+namespace {
+
+using namespace pmixio;
+using test::exempt;
+using test::stage;
+
+constexpr auto never = std::numeric_limits<std::size_t>::max();
+thread_local std::size_t fails_at = never, counted = 0;
+
+void* allocate(std::size_t size, std::size_t alignment)
+{
+    if (fails_at != never && !exempt::now() && counted++ == fails_at)
+        throw std::bad_alloc();
+    void* memory = std::aligned_alloc(alignment, (size + alignment) / alignment * alignment);
+    if (!memory)
+        throw std::bad_alloc();
+    return memory;
+}
+
+/// While it lives, allocation number `n` (from 0) of this thread fails; exempt ones do not count.
+struct failing_allocation {
+    explicit failing_allocation(std::size_t n) noexcept { counted = 0, fails_at = n; }
+    failing_allocation(const failing_allocation&) = delete;
+    ~failing_allocation() { fails_at = never; }
+    static bool met() noexcept { return counted > fails_at; }
+};
+
+void poll(stage& s)
+{
+    s.io.restart();
+    s.io.poll();
+}
+
+} // namespace
+
+void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t alignment)
+{
+    return allocate(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+TEST_CASE("an admission for which there is no memory is refused, and the next one is not")
+{
+    std::size_t met = 0;
+    for (std::size_t n = 0;; ++n) {
+        CAPTURE(n);
+        stage s;
+        bool failed = false;
+        {
+            std::optional<test::task<result<void>>> admission;
+            const failing_allocation here(n);
+            try {
+                auto operation = s.admit();
+                const exempt spawning;
+                admission.emplace(s.io, std::move(operation));
+            } catch (const std::bad_alloc&) { // the caller's: nothing has begun
+                failed = true;
+            }
+            poll(s);
+            const exempt looking;
+            if (admission && admission->done())
+                failed = admission->get().error() == std::errc::not_enough_memory;
+            if (!failing_allocation::met()) {
+                CHECK_FALSE(failed);
+                CHECK(s.under_test->sessions() == 1);
+                break;
+            }
+        }
+        ++met;
+        if (failed)
+            CHECK(s.under_test->sessions() == 0);
+        else // no memory for what only watches, or for the session's first wait
+            CHECK(s.under_test->observer().admitted == 1);
+        s.under_test->close_sessions();
+        poll(s);
+        CHECK(s.left_over() == "");
+
+        test::memory_stream next(s.io.get_executor(), test::hello_bytes({"b", 0}, "6.1.0"));
+        next.stall();
+        CHECK(test::run(s.io, s.under_test->admit(test::memory_socket(next))));
+        s.under_test->close_sessions();
+        poll(s);
+    }
+    CHECK(met > 5);
+}
+
+TEST_CASE("a command for which there is no memory ends its session, and leaves nothing behind")
+{
+    const auto requests = stage::requests();
+    for (std::span<const std::byte> rest = requests; !rest.empty();) {
+        const auto header = wire::frame_header::parse(rest.first<wire::frame_header_size>());
+        const auto request = rest.first(wire::frame_header_size + header.nbytes);
+        rest = rest.subspan(request.size());
+        CAPTURE(header.tag);
+        std::size_t met = 0;
+        for (std::size_t n = 0;; ++n) {
+            CAPTURE(n);
+            stage s;
+            REQUIRE(test::run(s.io, s.admit()));
+            poll(s);
+            s.far.feed(request);
+            {
+                const failing_allocation here(n);
+                poll(s);
+                if (!failing_allocation::met()) {
+                    CHECK(s.under_test->sessions() == 1);
+                    break;
+                }
+            }
+            ++met;
+            s.far.end_input();
+            poll(s);
+            s.under_test->close_sessions();
+            poll(s);
+            CHECK(s.left_over() == "");
+        }
+        CHECK(met > 0);
+    }
+}

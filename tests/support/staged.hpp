@@ -1,0 +1,99 @@
+// A server whose connections are scripted streams, and what must hold when the last of them has ended.
+#pragma once
+
+#include "manual_clock.hpp"
+#include "memory_socket.hpp"
+#include "run.hpp"
+#include "served.hpp"
+
+#include <pmixio/reporting.hpp>
+
+#include <memory>
+#include <optional>
+
+namespace pmixio::test {
+
+struct staged_site : open_site {
+    using clock = manual_clock;
+};
+
+/// One server, one connection: a client of job "b", which has one process.
+struct stage {
+    using server_type = server<staged_site, no_host, memory_socket>;
+
+    explicit stage(std::size_t chunk = memory_stream::whole, trouble script = {},
+                   bytes greeting = hello_bytes({"b", 0}, "6.1.0"), const server_settings<staged_site>& settings = {})
+        : far(io.get_executor(), std::move(greeting), chunk, script),
+          under_test(std::make_unique<server_type>(io.get_executor(), jobs, settings))
+    {
+        far.stall();
+    }
+    /// Whole and without trouble.
+    explicit stage(const limits& bounds, bytes greeting = hello_bytes({"b", 0}, "6.1.0"))
+        : stage(memory_stream::whole, {}, std::move(greeting), with(bounds))
+    {}
+    static server_settings<staged_site> with(const limits& bounds)
+    {
+        server_settings<staged_site> settings;
+        settings.limits = bounds;
+        return settings;
+    }
+
+    asio::awaitable<result<void>> admit() { return under_test->admit(memory_socket(far)); }
+    void poll()
+    {
+        io.restart();
+        io.poll();
+    }
+
+    /// One of every command a client of today's server gets an answer to; the last is its good-bye.
+    static bytes requests()
+    {
+        std::uint32_t tag = wire::first_request_tag;
+        bytes all;
+        const auto add = [&](const auto& request) { all = all + make_frame<wire::v41>(++tag, request, {}).value(); };
+        add(message::req{});
+        add(message::register_events{});
+        add(message::commit{{{wire::scope::local, {{"k", wire::value::uint32(7)}}}}});
+        add(message::get{"b", 0, {}, "k"});
+        add(message::get{"a", 0, {}, "nothing yet"}); // held
+        add(message::get{"a", 0, {{"pmix.timeout", 0, wire::value::of<wire::data_type::int32>(3600)}}, "nothing yet"});
+        message::fence f;
+        f.processes = {{"b", wire::rank::wildcard}};
+        add(f);
+        add(message::query{{{{"pmix.qry.ns"}, {}}}});
+        add(message::notify{});
+        add(message::log{});
+        add(message::finalize{});
+        return all;
+    }
+
+    /// What holds once nothing is connected, in words; empty if all does.
+    std::string left_over() const
+    {
+        const auto& s = *under_test;
+        const auto& seen = under_test->observer();
+        std::string left;
+        const auto none = [&](const char* what, std::size_t n) {
+            if (n != 0)
+                left += std::to_string(n) + ' ' + what + "; ";
+        };
+        none("sessions", s.sessions());
+        none("handshakes", s.pending_handshakes());
+        none("held gets", s.held_gets());
+        none("collectives", s.pending_collectives());
+        none("connections of the process", jobs.find(wire::proc{"b", 0})->connections);
+        none("open streams", far.is_open());
+        none("calls under way", far.busy());
+        if (seen.accepted != seen.admitted + seen.refused || seen.admitted != seen.closed || seen.sessions != 0)
+            left += "the counters do not add up: " + to_json(seen);
+        return left;
+    }
+
+    asio::io_context io;
+    mutable registry jobs{{"a", 2, ::geteuid(), ::getegid()}, {"b", 1, ::geteuid(), ::getegid()}};
+    memory_stream far;
+    std::unique_ptr<server_type> under_test;
+};
+
+} // namespace pmixio::test
