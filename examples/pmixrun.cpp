@@ -1,6 +1,9 @@
 // pmixrun: launches the processes of one job on this node and is their PMIx server.
 #include <pmixio/reporting.hpp>
 #include <pmixio/server.hpp>
+#ifdef PMIXRUN_MUNGE
+#    include <pmixio/security/munge.hpp>
+#endif
 
 #include <fmt/core.h>
 
@@ -30,14 +33,19 @@ namespace {
 using namespace std::literals;
 
 struct site : pmixio::defaults {
+#ifdef PMIXRUN_MUNGE
+    using security =
+        pmixio::securities<pmixio::security::munge, pmixio::security::native, pmixio::security::none>;
+#else
     using security = pmixio::securities<pmixio::security::native, pmixio::security::none>;
+#endif
     using observer = pmixio::observers<pmixio::counters, pmixio::log_observer>;
 };
 
 constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...]
   -n, --np N                 number of ranks (1)
       --nspace NAME          name of the job (pmixrun-PID)
-      --security LIST        security modules offered, preferred first: native, none (native)
+      --security LIST        security modules offered: munge, where it was built in, native, none (native)
       --encodings LIST       encodings offered: v61, v51, v41, v4, v3, v21 (v41,v4,v3,v21)
       --tag-output           put [NAME,RANK]<stdout>: in front of every line
       --timeout SECONDS      end the job after this time, with exit status 124
@@ -241,6 +249,7 @@ public:
                      {"pmix.nsdir", pmixio::wire::value::string(directory_.path())},
                      {"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)}};
         jobs_.add(std::move(job));
+        options_.settings.pool = decoders_.get_executor();
         options_.settings.hostname = host;
         options_.settings.name = {options_.nspace + "-server", 0};
         options_.settings.observer.only_problems = true;
@@ -252,7 +261,9 @@ public:
 
     int run()
     {
-        const auto offers_native = options_.settings.offered.securities[0];
+        const auto offers_native =
+            options_.settings.offered
+                .securities[site::security::pick("native", site::security::all()).value()];
         if (const auto known = server_->kernel_identity(); offers_native && !known)
             fmt::print(stderr,
                        "pmixrun: {}: the kernel cannot be asked who connects; no client will be admitted\n",
@@ -547,6 +558,7 @@ private:
     }
 
     asio::io_context& io_;
+    asio::thread_pool decoders_{1}; ///< of credentials, where that blocks
     options options_;
     job_directory directory_;
     pmixio::registry jobs_;
