@@ -9,6 +9,7 @@ import struct
 import sys
 
 import peers
+from peers import admitted, ask_for_job_data, frame, receive
 
 pmixrun, vectors = sys.argv[1], pathlib.Path(sys.argv[2])
 NSPACE = "labns"  # of the recorded clients
@@ -30,39 +31,8 @@ class Recorded:
 outcomes = collections.Counter()
 
 
-def receive(connection, n):
-    data = b""
-    while len(data) < n and (piece := connection.recv(n - len(data))):
-        data += piece
-    return data
-
-
-def frame(connection):
-    """Tag and payload of the next frame; nothing at the end."""
-    header = receive(connection, 16)
-    if len(header) < 16:
-        return None
-    _, tag, size, _ = struct.unpack("!iIII", header)
-    return tag, receive(connection, size)
-
-
-def admitted_as(server, rank, encoding=b"v41", kind=1):
-    request = bytearray(peers.handshake(server.nspace, rank, version=b"6.1.0", encoding=encoding))
-    request[-6] = kind
-    connection = server.connect()
-    connection.sendall(request)
-    assert receive(connection, 4) == bytes(4), "a good client was refused"
-    receive(connection, 4)
-    return connection
-
-
-def ask_for_job_data(connection, tag=101, described=False):
-    payload = b"\x09\x02\x22\x00" if described else b"\x02\x00"
-    connection.sendall(struct.pack("!iIII", 0, tag, len(payload), 0) + payload)
-
-
 def good_client(server, rank):
-    with admitted_as(server, rank) as connection:
+    with admitted(server, rank) as connection:
         ask_for_job_data(connection)
         tag, data = frame(connection)
         assert tag == 101 and NSPACE.encode() in data, "a good client was not served"
@@ -204,7 +174,7 @@ def messages(recorded):
 
 
 def try_message(server, rank, described, data, lies):
-    with admitted_as(server, rank, kind=2 if described else 1) as connection:
+    with admitted(server, rank, kind=2 if described else 1) as connection:
         try:
             connection.sendall(data)
             ask_for_job_data(connection, 4242, described)

@@ -11,12 +11,79 @@ import subprocess
 import tempfile
 
 
-def handshake(nspace, rank, security=b"native", credential=None, version=b"3.2.5", encoding=b"v3"):
+def handshake(nspace, rank, security=b"native", credential=None, version=b"3.2.5", encoding=b"v3", kind=1, flag=0,
+              store=b"hash", infos=b""):
+    """All but clients, flag 0, name their user, which is ours; without a namespace they name no process."""
     if credential is None:
         credential = struct.pack("=II", os.geteuid(), os.getegid()) if security == b"native" else b""
-    payload = (security + b"\0" + struct.pack("!I", len(credential)) + credential + b"\0" + nspace.encode() + b"\0" +
-               struct.pack("!I", rank) + version + b"\0" + encoding + b"\0\x01hash\0")
+    user = struct.pack("!II", os.geteuid(), os.getegid()) if flag else b""
+    process = nspace.encode() + b"\0" + struct.pack("!I", rank) if nspace is not None else b""
+    payload = (security + b"\0" + struct.pack("!I", len(credential)) + credential + bytes([flag]) + user + process + version +
+               b"\0" + encoding + b"\0" + bytes([kind]) + store + b"\0" + infos)
     return struct.pack("=iIII", -1, 0xFFFFFFFF, len(payload), 0) + payload
+
+
+def receive(connection, n):
+    data = b""
+    while len(data) < n and (piece := connection.recv(n - len(data))):
+        data += piece
+    return data
+
+
+def frame(connection):
+    """Tag and payload of the next frame; nothing at the end."""
+    header = receive(connection, 16)
+    if len(header) < 16:
+        return None
+    _, tag, size, _ = struct.unpack("!iIII", header)
+    return tag, receive(connection, size)
+
+
+def join(connection, nspace, rank, kind=1):
+    """Makes a client of it, that speaks v41."""
+    connection.sendall(handshake(nspace, rank, version=b"6.1.0", encoding=b"v41", kind=kind))
+    if receive(connection, 4) != bytes(4):
+        raise ConnectionRefusedError("a good client was refused")
+    receive(connection, 4)
+
+
+def admitted(server, rank, kind=1):
+    connection = server.connect()
+    join(connection, server.nspace, rank, kind)
+    return connection
+
+
+def message(payload, tag=101, size=None):
+    """A frame that says it has `size` bytes, by default as many as it has."""
+    return struct.pack("!iIII", 0, tag, len(payload) if size is None else size, 0) + payload
+
+
+def ask_for_job_data(connection, tag=101, described=False):
+    connection.sendall(message(b"\x09\x02\x22\x00" if described else b"\x02\x00", tag))
+
+
+def try_as(uid, server, request):
+    """What a process of that user is answered: it makes its own socket, as the kernel remembers the maker."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setgid(uid)
+            os.setuid(uid)
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            connection.settimeout(30)
+            connection.connect(server.address)
+            connection.sendall(request)
+            os.write(write, connection.recv(4096) or b"closed")
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return said
 
 
 def system_python():
@@ -29,7 +96,43 @@ def host():
     return socket.gethostname().split(".")[0]
 
 
-class Server:
+class Listening:
+    """What is common to servers: `process`, its stderr in the file `log`, and where it is."""
+
+    def located(self, line, before=""):
+        found = re.fullmatch(before + r"((\S+)\.\d+;tcp[46]://(\S+):(\d+))\n", line)
+        if not found:
+            raise RuntimeError(f"not ready: {line!r} {self.said()}")
+        self.uri, self.name, self.address = found[1], found[2], (found[3], int(found[4]))
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def connect(self, timeout=60):
+        return socket.create_connection(self.address, timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+        self.log.close()
+        if self.directory:
+            self.directory.cleanup()
+
+
+class LibpmixServer(Listening):
+    def __init__(self, program, *arguments, directory=None):
+        self.directory = None if directory else tempfile.TemporaryDirectory()
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([program, directory or self.directory.name, *arguments],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.located(self.process.stdout.readline())
+
+
+class Server(Listening):
     """pmixrun --serve on a free port of the loopback interface. All its files are in one directory."""
 
     def __init__(self, pmixrun, *options, ranks=4, nspace="served"):
@@ -42,19 +145,7 @@ class Server:
             [pmixrun, "--serve", "-n", str(ranks), "--nspace", nspace, "--tmpdir", self.directory.name,
              "--system-tmpdir", self.directory.name, "--stats", str(self.stats_file), "--timeout", "100", *options],
             stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, text=True)
-        ready = self.process.stdout.readline()
-        found = re.fullmatch(r"READY (\S+;tcp[46]://(\S+):(\d+))\n", ready)
-        if not found:
-            raise RuntimeError(f"not ready: {ready!r} {self.said()}")
-        self.uri, self.address = found[1], (found[2], int(found[3]))
-        self.name = self.uri[:self.uri.rindex(".", 0, self.uri.index(";"))]
-
-    def said(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def connect(self):
-        return socket.create_connection(self.address, timeout=60)
+        self.located(self.process.stdout.readline(), "READY ")
 
     def client_environment(self, rank, encodings=("21", "41")):
         own = {k: v for k, v in os.environ.items() if not k.startswith(("PMIX_", "OMPI_", "PRTE_"))}
@@ -90,16 +181,6 @@ class Server:
         if counters["accepted"] != counters["admitted"] + counters["refused"] or counters["admitted"] != counters["closed"]:
             raise AssertionError(f"the counters do not add up: {counters}")
         return counters
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
-        self.log.close()
-        self.directory.cleanup()
 
 
 def answer(connection):

@@ -2,41 +2,23 @@
 brings, asks in every encoding, and leaves in good order; and it says why it is not let in."""
 import os
 import pathlib
-import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+from peers import LibpmixServer
+
 tool, program = sys.argv[1], sys.argv[2]
 if not pathlib.Path(program).exists():
     sys.exit(77)
 
 
-class Server:
-    def __init__(self, *arguments, directory=None):
-        self.own = None if directory else tempfile.TemporaryDirectory()
-        self.directory = directory or self.own.name
-        self.process = subprocess.Popen([program, self.directory, *arguments], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.uri = self.process.stdout.readline().strip()
-        if not re.fullmatch(r"\S+\.\d+;tcp4://127\.0\.0\.1:\d+", self.uri):
-            raise RuntimeError(f"not a URI: {self.uri!r}")
-
-    def stop(self):
-        """Its exit status and the lines it wrote."""
-        out, _ = self.process.communicate(timeout=60)  # closes its stdin
-        return self.process.returncode, out.splitlines()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.communicate()
-        if self.own:
-            self.own.cleanup()
+def stop(server):
+    """Its exit status and the lines it wrote."""
+    out, _ = server.process.communicate(timeout=60)  # closes its stdin
+    return server.process.returncode, out.splitlines()
 
 
 def look(directory, *arguments):
@@ -56,7 +38,7 @@ def check(running, status, out, err=""):
     assert (running.returncode, *said) == (status, out, err), (running.args, running.returncode, said)
 
 
-with Server() as server:
+with LibpmixServer(program) as server:
     name = server.uri.split(";")[0]
     heard = []
     for n, encoding in enumerate(("v41", "v3", "v21")):
@@ -70,7 +52,7 @@ with Server() as server:
     for n, running in enumerate(together):
         check(running, 0, f"crowd{n}.0 is connected to {name}\npmix.qry.ns: alpha,beta\n")
 
-    status, lines = server.stop()
+    status, lines = stop(server)
     connected = [line for line in lines if line.startswith("connected")]
     assert connected[:6] == heard and len(connected) == 14, lines
     assert len([line for line in lines if line.endswith(" pmix.qry.ns")]) == 14, lines
@@ -78,13 +60,13 @@ with Server() as server:
     check(start(server.uri), 1, "", "tool: no session: Connection refused\n")
 
 # The 4.2.2 server crashes when a tool leaves that its host has refused: one question only.
-with Server("refuse") as server:
+with LibpmixServer(program, "refuse") as server:
     check(start(server.uri), 1, "", "tool: no session: not_supported\n")
 
 with tempfile.TemporaryDirectory() as directory:
     early = [look(directory, "--wait", "60", *how) for how in ([], ["--system"])]
     time.sleep(0.3)  # most likely both wait by now; if not, this shows less, not something else
-    with Server(directory=directory) as server:
+    with LibpmixServer(program, directory=directory) as server:
         name = server.uri.split(";")[0]
         host = socket.gethostname().split(".")[0]
         for running in early:
@@ -99,7 +81,7 @@ with tempfile.TemporaryDirectory() as directory:
         check(look(directory, "--nspace", "other"), 1, "", "tool: no server: no_server\n")
 
         os.mkdir(f"{directory}/second")
-        with Server(directory=f"{directory}/second") as second:
+        with LibpmixServer(program, directory=f"{directory}/second") as second:
             check(look(directory), 1, "", "tool: no server: ambiguous_server\n")
             check(look(directory, "--system-first", "--as", "mine.0"), 0,
                   f"mine.0 is connected to {name}\npmix.qry.ns: alpha,beta\n")

@@ -1,7 +1,6 @@
 """users.py PMIXRUN: a process of another user that claims to be uid 0 and a registered rank is refused by `native`, whatever
 it names, and admitted by nothing but `none`. Needs root, to become somebody else."""
 import os
-import socket
 import struct
 import sys
 
@@ -11,30 +10,6 @@ if os.geteuid() != 0:
     sys.exit(77)
 pmixrun, nobody = sys.argv[1], 65534
 root = struct.pack("=II", 0, 0)
-
-
-def try_as(uid, server, request):
-    """What a process of that user is answered: it makes its own socket, as the kernel remembers the maker."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setgid(uid)
-            os.setuid(uid)
-            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            connection.settimeout(30)
-            connection.connect(server.address)
-            connection.sendall(request)
-            os.write(write, connection.recv(4096) or b"closed")
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read()
-    assert os.waitpid(child, 0)[1] == 0
-    return said
 
 
 def status(said):
@@ -56,11 +31,11 @@ for offered in ("native", "native,none", "none"):
             (anonymous, 0 if none else not_supported),
             (deaf, None),                                    # releases that ignore a status are just closed
         ):
-            said = status(try_as(nobody, server, request))
+            said = status(peers.try_as(nobody, server, request))
             assert said == expected, f"offered {offered}: {request!r} was answered {said}, not {expected}"
             cases += 1
         if native:
-            assert status(try_as(0, server, claim)) == 0, "root itself is root"
+            assert status(peers.try_as(0, server, claim)) == 0, "root itself is root"
         counters = server.stop()
         assert counters["refused_by_reason"].get("wrong_user", 0) == (3 if native else 0), counters
 assert cases == 12
