@@ -62,6 +62,21 @@ def ask_for_job_data(connection, tag=101, described=False):
     connection.sendall(message(b"\x09\x02\x22\x00" if described else b"\x02\x00", tag))
 
 
+def flex(n):
+    """An unsigned integer (messages.md section 4)."""
+    out = bytearray()
+    while len(out) < 8 and n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out) + bytes([n])
+
+
+def nested_commit(depth):
+    """The payload of a commit in flex: one value, an array of an array of ... of nothing."""
+    values = b"\x02\x04a\0\x27" + b"\x27\x01" * depth + b"\x0c\x00"
+    return b"\x02\x02\x02\x01\x02\x01" + flex(len(values)) + values
+
+
 def try_as(uid, server, request):
     """What a process of that user is answered: it makes its own socket, as the kernel remembers the maker."""
     read, write = os.pipe()
