@@ -139,12 +139,18 @@ class Listening:
 
 
 class LibpmixServer(Listening):
-    def __init__(self, program, *arguments, directory=None):
+    """The program libpmix_server; with a namespace it serves the ranks of it."""
+
+    def __init__(self, program, *arguments, directory=None, ranks=4, nspace=None):
+        self.nspace = nspace
         self.directory = None if directory else tempfile.TemporaryDirectory()
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([program, directory or self.directory.name, *arguments],
+        served = [nspace, str(ranks)] if nspace else []
+        self.process = subprocess.Popen([program, directory or self.directory.name, *arguments, *served],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.located(self.process.stdout.readline())
+        if served and self.process.stdout.readline() != f"registered {nspace}\n":
+            raise RuntimeError(f"not registered: {self.said()}")
 
 
 class Server(Listening):

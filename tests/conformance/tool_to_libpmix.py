@@ -1,4 +1,4 @@
-"""tool_to_libpmix.py TOOL TOOL_SERVER: examples/tool against a libpmix server. It is given an identity or keeps the one it
+"""tool_to_libpmix.py TOOL LIBPMIX_SERVER: examples/tool against a libpmix server. It is given an identity or keeps the one it
 brings, asks in every encoding, and leaves in good order; and it says why it is not let in."""
 import os
 import pathlib

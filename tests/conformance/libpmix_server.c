@@ -1,10 +1,12 @@
-/* A libpmix server for tools: assigns identities, answers queries for namespaces, and tells on stdout what happens, a line
+/* A libpmix server: assigns identities to tools, answers queries for namespaces, and tells on stdout what happens, a line
  * each, after the line of its URI. Serves until its stdin ends.
- * Usage: tool_server DIRECTORY [refuse]; its contact files go there; with `refuse` no tool is admitted. */
+ * Usage: libpmix_server DIRECTORY [refuse | NSPACE RANKS]; its contact files go there; with `refuse` no tool is admitted;
+ * with NSPACE RANKS it serves these ranks too, of its own user, once it says `registered`. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <pmix.h>
 #include <pmix_server.h>
@@ -65,10 +67,43 @@ static pmix_status_t finalized(const pmix_proc_t *proc, void *server_object, pmi
     return PMIX_OPERATION_SUCCEEDED;
 }
 
+static void register_ranks(const char *nspace, uint32_t ranks)
+{
+    pmix_proc_t proc;
+    PMIX_LOAD_PROCID(&proc, nspace, 0);
+    char host[256] = "", *peers = NULL, *nodes, *processes;
+    size_t size;
+    FILE *text = open_memstream(&peers, &size);
+    for (uint32_t rank = 0; rank < ranks; ++rank)
+        fprintf(text, rank == 0 ? "%u" : ",%u", rank);
+    fclose(text);
+    gethostname(host, sizeof host - 1);
+    PMIx_generate_regex(host, &nodes);
+    PMIx_generate_ppn(peers, &processes);
+
+    /* Without maps it has nothing to say of a rank, and answers none. */
+    pmix_info_t *info;
+    PMIX_INFO_CREATE(info, 3);
+    PMIX_INFO_LOAD(&info[0], PMIX_JOB_SIZE, &ranks, PMIX_UINT32);
+    PMIX_INFO_LOAD(&info[1], PMIX_NODE_MAP, nodes, PMIX_REGEX);
+    PMIX_INFO_LOAD(&info[2], PMIX_PROC_MAP, processes, PMIX_REGEX);
+    pmix_status_t rc = PMIx_server_register_nspace(proc.nspace, (int) ranks, info, 3, NULL, NULL);
+    PMIX_INFO_FREE(info, 3);
+    free(nodes);
+    free(processes);
+    free(peers);
+    for (; rc == PMIX_OPERATION_SUCCEEDED && proc.rank < ranks; ++proc.rank)
+        rc = PMIx_server_register_client(&proc, getuid(), getgid(), NULL, NULL, NULL);
+    if (rc == PMIX_OPERATION_SUCCEEDED)
+        printf("registered %s\n", nspace);
+    else
+        fprintf(stderr, "registration: %s\n", PMIx_Error_string(rc));
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: tool_server DIRECTORY [refuse]\n");
+    if (argc < 2 || argc > 4) {
+        fprintf(stderr, "usage: libpmix_server DIRECTORY [refuse | NSPACE RANKS]\n");
         return 2;
     }
     refusing = argc == 3;
@@ -92,6 +127,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "PMIx_server_init: %s\n", PMIx_Error_string(rc));
         return 1;
     }
+    if (argc == 4)
+        register_ranks(argv[2], (uint32_t) strtoul(argv[3], NULL, 10));
     while (getchar() != EOF)
         ;
     rc = PMIx_server_finalize();
