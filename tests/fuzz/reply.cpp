@@ -1,4 +1,5 @@
-// Any bytes as a handshake's reply, to a peer of a kind and from a server of a release that the first two bytes choose.
+// Any bytes as a handshake's reply, to a peer of a kind and from a server of a release that the first two bytes choose, and the
+// reply that says the same.
 #include <pmixio/handshake/reply.hpp>
 
 #include <cstddef>
@@ -32,6 +33,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const bool is_short = answer->index.has_value();
     if (have != reply.size() || answer->server.has_value() == is_short ||
         (is_short && needs_identity(kind)) || answer->assigned.has_value() != needs_identity(kind))
+        std::abort();
+
+    wire::byte_buffer again;
+    wire::writer out(again);
+    if (is_short)
+        append_client_reply(out, *answer->index);
+    else
+        append_tool_reply(out, *answer->server, answer->assigned);
+    if (again.size() > reply.size() || parse_reply(again, kind).value() != *answer)
         std::abort();
     return 0;
 }
