@@ -1,4 +1,5 @@
-// A stream of frames cut into pieces gives the same frames, and the same fault, as in one piece.
+// A stream of frames cut into pieces gives the same frames, and the same fault, as in one piece; who wants only the first half
+// of them gets that and no more.
 //
 // The first byte is the number of cuts, and so many bytes after it are the sizes of the first pieces. The stream follows.
 #include <pmixio/session/frame_assembler.hpp>
@@ -27,13 +28,13 @@ struct outcome {
     friend bool operator==(const outcome&, const outcome&) = default;
 };
 
-void feed(outcome& to, frame_assembler& frames, std::span<const std::byte> piece)
+void feed(outcome& to, frame_assembler& frames, std::span<const std::byte> piece, std::size_t wanted = SIZE_MAX)
 {
     const auto done = frames.feed(piece, limit, [&](const wire::frame_header& header, std::span<const std::byte> payload) {
         if (payload.size() != header.nbytes || payload.size() > limit)
             std::abort();
         to.frames.emplace_back(header.pindex, header.tag, header.nbytes, wire::byte_buffer(payload.begin(), payload.end()));
-        return true;
+        return to.frames.size() < wanted;
     });
     to.failed = done.error();
     to.inside = done && frames.inside_frame();
@@ -68,6 +69,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (cut != whole)
         std::abort();
     if (whole.failed && at_once.rejected().tag != in_pieces.rejected().tag)
+        std::abort();
+
+    outcome half;
+    frame_assembler until_half;
+    const auto wanted = whole.frames.size() / 2;
+    if (wanted != 0)
+        feed(half, until_half, stream.first(1), wanted), feed(half, until_half, stream.subspan(1), wanted);
+    whole.frames.resize(wanted);
+    if (half.failed || half.inside || half.frames != whole.frames)
         std::abort();
     return 0;
 }
