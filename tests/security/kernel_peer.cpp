@@ -720,9 +720,11 @@ TEST_CASE("who takes the addresses of a reset connection is not taken for its se
     const auto listener = listen_at(at("127.0.0.1", 0));
     const auto there = at("127.0.0.1", port_of(listener));
 
+    // From a port that is wholly free: one picked in connect() may be in TIME_WAIT to elsewhere, and not be bound again.
+    const auto anywhere = at("127.0.0.1", 0);
     child attacker([&] { // says something and leaves by a reset
         become(1001);
-        auto socket = connect_to(there);
+        auto socket = connect_to(there, &anywhere);
         must(::send(socket.get(), "I am 1002", 9, 0) == 9);
         reset(socket);
     });
