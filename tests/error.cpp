@@ -53,6 +53,7 @@ const row rows[] = {
     {fault::wrong_group, 66, "wrong_group", refusal::unauthorized},
     {fault::kernel_unknown, 67, "kernel_unknown", refusal::unauthorized},
     {fault::kernel_unavailable, 68, "kernel_unavailable", refusal::unauthorized},
+    {fault::wrong_cgroup, 69, "wrong_cgroup", refusal::unauthorized},
     {fault::credential_replayed, 70, "credential_replayed", refusal::unauthorized},
     {fault::credential_expired, 71, "credential_expired", refusal::unauthorized},
     {fault::credential_rewound, 72, "credential_rewound", refusal::unauthorized},

@@ -49,7 +49,8 @@ enum class fault {
     wrong_group,              ///< the credential names another group than the registration
     kernel_unknown,           ///< the kernel has no living socket at the peer's address
     kernel_unavailable,       ///< the kernel cannot be asked who a peer is
-    credential_replayed = 70, ///< somebody has shown this credential before
+    wrong_cgroup,             ///< the kernel names another cgroup than the job's, or none
+    credential_replayed,      ///< somebody has shown this credential before
     credential_expired,       ///< the credential is too old
     credential_rewound,       ///< the credential is from the future: the clocks differ
     wrong_recipient,          ///< the credential was made for another user to decode
@@ -135,6 +136,7 @@ constexpr refusal refusal_of(fault f) noexcept
     case fault::wrong_group:
     case fault::kernel_unknown:
     case fault::kernel_unavailable:
+    case fault::wrong_cgroup:
     case fault::credential_replayed:
     case fault::credential_expired:
     case fault::credential_rewound:
@@ -192,6 +194,7 @@ constexpr const char* name_of(fault f) noexcept
     case fault::wrong_group: return "wrong_group";
     case fault::kernel_unknown: return "kernel_unknown";
     case fault::kernel_unavailable: return "kernel_unavailable";
+    case fault::wrong_cgroup: return "wrong_cgroup";
     case fault::credential_replayed: return "credential_replayed";
     case fault::credential_expired: return "credential_expired";
     case fault::credential_rewound: return "credential_rewound";

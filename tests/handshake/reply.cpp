@@ -364,6 +364,7 @@ TEST_CASE("every reason for a refusal has the status of its class")
              {fault::wrong_group, status::invalid_credential},
              {fault::kernel_unknown, status::invalid_credential},
              {fault::kernel_unavailable, status::invalid_credential},
+             {fault::wrong_cgroup, status::invalid_credential},
              {fault::unknown_command, status::not_supported},
              {fault::output_limit, status::out_of_resource},
              {fault::closed_by_peer, status::error},
