@@ -32,11 +32,13 @@ struct quiet {
     result<security::proof> validate(const security::evidence& e) const
     {
         *seen = e.kernel;
+        *claimed = {std::string(e.nspace), e.rank};
         if (answer)
             return *answer;
         return security::proof{e.uid + 1, e.gid + 1};
     }
     std::shared_ptr<kernel_answer> seen = std::make_shared<kernel_answer>(fault::refused_by_host);
+    std::shared_ptr<wire::proc> claimed = std::make_shared<wire::proc>();
     std::optional<std::error_code> answer;
 };
 
@@ -56,7 +58,7 @@ struct slow {
             std::this_thread::sleep_for(1ms);
         if (throws)
             throw std::runtime_error("from the policy");
-        if (e.credential.size() != 3)
+        if (e.credential.size() != 3 || e.nspace != "job")
             return fault::bad_credential;
         return security::proof{e.uid, e.gid};
     }
@@ -113,6 +115,23 @@ TEST_CASE("every policy and every identity has what the kernel said")
     CHECK(seen.error() == fault::kernel_unknown);
     CHECK((*validate_now(claim_of("none"), with, somebody)->kernel() == somebody));
     CHECK((*validate_now(claim_of("native", user_1001), with, somebody)->kernel() == somebody));
+}
+
+TEST_CASE("a policy is told which process the peer claims to be")
+{
+    const policies with;
+    const auto ask_about = [&](hello said) {
+        CHECK(validate_now(resolve<site>(std::move(said), directory()).value(), with));
+        return *std::get<quiet>(with).claimed;
+    };
+    CHECK((ask_about(hello_of("quiet", "v3", 1)) == wire::proc{"job", 1}));
+    CHECK((ask_about(hello_of("quiet", "v3", 0)) == wire::proc{"job", 0}));
+    auto tool = hello_of("quiet", "v3", 5, peer_kind::tool);
+    tool.nspace = "own";
+    CHECK((ask_about(std::move(tool)) == wire::proc{"own", 5}));
+    auto nameless = hello_of("quiet", "v3", wire::rank::undefined, peer_kind::tool_needs_id);
+    nameless.nspace.reset();
+    CHECK((ask_about(std::move(nameless)) == wire::proc{"", wire::rank::undefined}));
 }
 
 TEST_CASE("faults of the policy, of the kernel and of the credential pass through")

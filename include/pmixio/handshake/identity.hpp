@@ -84,6 +84,13 @@ result<claim> resolve(hello said, const Registry& registry, const offer<P>& offe
     return claim{std::move(said), who, is_registered, *security, *encoding};
 }
 
+/// What a policy is to look at.
+inline security::evidence evidence_of(const claim& c, result<security::kernel_peer> kernel)
+{
+    return {c.said.credential, c.registered.uid,           c.registered.gid,
+            kernel,            c.said.nspace.value_or(""), c.said.rank};
+}
+
 namespace detail {
 struct prover;
 }

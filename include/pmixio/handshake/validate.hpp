@@ -9,6 +9,7 @@
 #include <pmixio/result.hpp>
 #include <pmixio/security/policy.hpp>
 
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -21,11 +22,13 @@ template <class Policy>
 struct validation {
     Policy policy;
     wire::byte_buffer credential;
+    std::string nspace;
     security::evidence seen;
 
     result<security::proof> operator()()
     {
         seen.credential = credential;
+        seen.nspace = nspace;
         return policy.validate(seen);
     }
 };
@@ -36,7 +39,7 @@ asio::awaitable<result<security::proof>> ask_policy(const Policy& policy, Stream
                                                     bool& has_status)
 {
     if constexpr (security::blocking_policy<Policy>) {
-        validation<Policy> asked{policy, {seen.credential.begin(), seen.credential.end()}, seen};
+        validation<Policy> asked{policy, {seen.credential.begin(), seen.credential.end()}, std::string(seen.nspace), seen};
         co_return co_await pool.run(std::move(asked));
     } else {
         auto proof = policy.validate(seen);
@@ -73,7 +76,7 @@ asio::awaitable<result<identity>> validate(Stream& connection, const claim& c,
                                            result<security::kernel_peer> kernel, detail::blocking_pool& pool)
 {
     bool has_status = false;
-    const security::evidence seen{c.said.credential, c.registered.uid, c.registered.gid, kernel};
+    const auto seen = evidence_of(c, kernel);
     const auto proof = co_await P::security::visit(policies, c.security, [&](auto& policy) {
         return detail::ask_policy(policy, connection, seen, pool, has_status);
     });

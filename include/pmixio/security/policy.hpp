@@ -3,6 +3,7 @@
 
 #include <pmixio/result.hpp>
 #include <pmixio/security/kernel_peer.hpp>
+#include <pmixio/wire/types.hpp>
 #include <pmixio/wire/writer.hpp>
 
 #include <sys/types.h>
@@ -23,6 +24,9 @@ struct evidence {
     ::gid_t gid = 0;
     /// Who the kernel says the peer is; kernel_unknown for one that is not on this machine.
     result<kernel_peer> kernel = fault::kernel_unavailable;
+    /// The process that the peer claims to be: registered, or a tool's own word. Empty: a tool without a name.
+    std::string_view nspace = {};
+    wire::rank_type rank = wire::rank::undefined;
 };
 
 /// Whom a policy vouches for.
