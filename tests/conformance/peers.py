@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import traceback
 
 
 def handshake(nspace, rank, security=b"native", credential=None, version=b"3.2.5", encoding=b"v3", kind=1, flag=0,
@@ -77,30 +78,6 @@ def nested_commit(depth):
     return b"\x02\x02\x02\x01\x02\x01" + flex(len(values)) + values
 
 
-def try_as(uid, server, request):
-    """What a process of that user is answered: it makes its own socket, as the kernel remembers the maker."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setgid(uid)
-            os.setuid(uid)
-            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            connection.settimeout(30)
-            connection.connect(server.address)
-            connection.sendall(request)
-            os.write(write, connection.recv(4096) or b"closed")
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read()
-    assert os.waitpid(child, 0)[1] == 0
-    return said
-
-
 def system_python():
     """The distribution's Python has the distribution's bindings."""
     return shutil.which("python3", path=os.defpath)
@@ -109,6 +86,38 @@ def system_python():
 def host():
     """This machine's name in the names of contact files."""
     return socket.gethostname().split(".")[0]
+
+
+def become_user(uid):
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+
+
+def status_as(become, address, request):
+    """The status that a process gets which first calls become(): the kernel remembers who made a socket. None: closed."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            become()
+            with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as connection:
+                connection.settimeout(60)
+                connection.connect(address)
+                connection.sendall(request)
+                os.write(write, connection.recv(4, socket.MSG_WAITALL))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    if os.waitpid(child, 0)[1] != 0:
+        raise AssertionError("that process could not ask")
+    return struct.unpack("!i", said)[0] if said else None
 
 
 class Listening:

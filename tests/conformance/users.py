@@ -1,6 +1,7 @@
 """users.py PMIXRUN: a process of another user that claims to be uid 0 and a registered rank is refused by `native`, whatever
 it names, and admitted by nothing but `none`. Needs root, to become somebody else."""
 import os
+import socket
 import struct
 import sys
 
@@ -12,8 +13,8 @@ pmixrun, nobody = sys.argv[1], 65534
 root = struct.pack("=II", 0, 0)
 
 
-def status(said):
-    return struct.unpack("!i", said[:4])[0] if said != b"closed" else None
+def as_nobody():
+    peers.become_user(nobody)
 
 
 invalid_credential, not_supported = -12, -47
@@ -31,11 +32,25 @@ for offered in ("native", "native,none", "none"):
             (anonymous, 0 if none else not_supported),
             (deaf, None),                                    # releases that ignore a status are just closed
         ):
-            said = status(peers.try_as(nobody, server, request))
+            said = peers.status_as(as_nobody, server.address, request)
             assert said == expected, f"offered {offered}: {request!r} was answered {said}, not {expected}"
             cases += 1
         if native:
-            assert status(peers.try_as(0, server, claim)) == 0, "root itself is root"
+            assert peers.status_as(lambda: None, server.address, claim) == 0, "root itself is root"
         counters = server.stop()
         assert counters["refused_by_reason"].get("wrong_user", 0) == (3 if native else 0), counters
 assert cases == 12
+
+# The same by IPv6, and from an IPv6 socket to an IPv4 address.
+with socket.socket(socket.AF_INET6) as probe:
+    try:
+        probe.bind(("::1", 0))
+    except OSError as error:
+        sys.exit(print(f"no IPv6 here: {error}", file=sys.stderr))
+for options, host in ([], "::ffff:127.0.0.1"), (["--disable-ipv4", "--enable-ipv6"], "::1"):
+    with peers.Server(pmixrun, *options) as server:
+        address, claim = (host, server.address[1]), peers.handshake(server.nspace, 0, credential=root)
+        assert peers.status_as(as_nobody, address, claim) == invalid_credential
+        assert peers.status_as(lambda: None, address, claim) == 0
+        counters = server.stop()
+        assert counters["refused_by_reason"] == {"wrong_user": 1}, counters

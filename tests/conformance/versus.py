@@ -75,7 +75,7 @@ def refused_twice(attack):
 
 
 def as_nobody(attack, **choices):
-    if peers.try_as(nobody, attack.server, attack.request(**choices))[:4] == bytes(4):
+    if peers.status_as(lambda: peers.become_user(nobody), attack.server.address, attack.request(**choices)) == 0:
         attack.trouble = "believed"
 
 
