@@ -1,3 +1,4 @@
+#include "support/refusing.hpp"
 #include "support/run.hpp"
 #include "support/served.hpp"
 
@@ -6,9 +7,13 @@
 
 #include <doctest/doctest.h>
 
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -35,6 +40,10 @@ struct native_site : defaults {
     using observer = counters;
 };
 
+struct claimed_site : defaults {
+    using security = securities<security::native_claimed>;
+};
+
 bytes native_credential()
 {
     const std::uint32_t ids[] = {::geteuid(), ::getegid()};
@@ -44,6 +53,27 @@ bytes native_credential()
 
 using open_server = running<open_site>;
 using open_client = client<open_server>;
+
+/// What a client of this user is told that identifies itself by that module.
+template <class Server>
+std::string told(Server& s, std::string_view security)
+{
+    client c(s);
+    c.write(hello_bytes({"a", 0}, "6.1.0", security, native_credential()));
+    return test::show(c.read(8));
+}
+
+/// The one netlink socket of this process.
+int netlink_socket()
+{
+    for (int fd = 0; fd != 1024; ++fd) {
+        int family = 0;
+        socklen_t size = sizeof family;
+        if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_NETLINK)
+            return fd;
+    }
+    throw std::runtime_error("no netlink socket is open");
+}
 
 message::commit commit_of(std::uint32_t n) { return {{{wire::scope::local, {{"k", value::uint32(n)}}}}}; }
 message::fence whole_job()
@@ -105,6 +135,37 @@ TEST_CASE("a client whose user the kernel confirms is admitted, with a false cre
     client none(s);
     none.write(hello_bytes({"a", 1}, "3.2.5", "none"));
     CHECK(test::show(none.read(8)) == "ff ff ff d1");
+}
+
+TEST_CASE("where the kernel cannot be asked, native admits nobody and says so, and who does not ask it is served")
+{
+    for (const auto& refused : {test::refused_call{SYS_socket, 0, AF_NETLINK, EPERM},
+                                test::refused_call{SYS_socket, 2, NETLINK_SOCK_DIAG, EPROTONOSUPPORT}})
+        test::while_refused(refused, [] {
+            running<native_site> proven;
+            CHECK(proven.under_test->kernel_identity().error() == fault::kernel_unavailable);
+            CHECK(told(proven, "native") == "ff ff ff f4");
+            const auto& counted = proven.under_test->observer();
+            CHECK(counted.admitted == 0);
+            CHECK(counted.refused_by_reason == decltype(counted.refused_by_reason){{"kernel_unavailable", 1}});
+            running<claimed_site> claimed;
+            CHECK(told(claimed, "native") == "00 00 00 00 00 00 00 00");
+            open_server open;
+            CHECK(told(open, "none") == "00 00 00 00 00 00 00 00");
+        });
+}
+
+TEST_CASE("when the kernel does not answer any more, native admits nobody until it does")
+{
+    running<native_site> s;
+    REQUIRE(s.under_test->kernel_identity());
+    for (const int call : {SYS_sendto, SYS_recvfrom}) {
+        CHECK(told(s, "native") == "00 00 00 00 00 00 00 00");
+        s.until([&] { return s.under_test->sessions() == 0; });
+        test::while_refused({call, 0, netlink_socket(), ENOBUFS}, [&] { CHECK(told(s, "native") == "ff ff ff f4"); });
+    }
+    CHECK(told(s, "native") == "00 00 00 00 00 00 00 00");
+    CHECK(s.under_test->observer().refused_by_reason.at("kernel_unavailable") == 2);
 }
 
 TEST_CASE("a refused peer is told why if its release listens, and closed in silence if not")

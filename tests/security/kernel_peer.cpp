@@ -1,3 +1,5 @@
+#include "../support/refusing.hpp"
+
 #include <pmixio/security/kernel_peer.hpp>
 
 #include <doctest/doctest.h>
@@ -6,6 +8,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +17,7 @@
 #include <bit>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <stdexcept>
@@ -26,6 +30,8 @@ using pmixio::fault;
 using pmixio::detail::descriptor;
 using pmixio::security::kernel_lookup;
 using pmixio::security::kernel_peer;
+using pmixio::test::refused_call;
+using pmixio::test::while_refused;
 
 static_assert(pmixio::detail::cgroup_attribute == INET_DIAG_CGROUP_ID);
 static_assert(!std::is_copy_constructible_v<kernel_lookup> && !std::is_copy_assignable_v<kernel_lookup>);
@@ -786,6 +792,91 @@ TEST_CASE("answers to older questions are skipped, up to a bound")
     const auto nobody = at("127.0.0.1", 1);
     CHECK(lookup.ask(nobody.get(), nobody.get()).error() == fault::kernel_unavailable);
     CHECK(lookup.self_test());
+}
+
+TEST_CASE("where netlink is refused or absent, nothing opens, and nothing is left open")
+{
+    const auto before = open_descriptors();
+    const refused_call refusals[] = {
+        {SYS_socket, 0, AF_NETLINK, EPERM},
+        {SYS_socket, 0, AF_NETLINK, EAFNOSUPPORT},
+        {SYS_socket, 2, NETLINK_SOCK_DIAG, EPROTONOSUPPORT}, // a kernel without inet_diag
+        {SYS_connect, 2, sizeof(sockaddr_nl), EACCES},
+    };
+    for (const auto& refused : refusals) {
+        CAPTURE(refused.error);
+        while_refused(refused, [] { CHECK(kernel_lookup::open().error() == fault::kernel_unavailable); });
+        CHECK(open_descriptors() == before);
+    }
+    CHECK(kernel_lookup::open());
+}
+
+TEST_CASE("where the kernel can no longer be asked or heard, nobody is known, until it can be again")
+{
+    const int number = next_descriptor();
+    auto lookup = open_lookup();
+    const auto listener = listen_at(at("127.0.0.1", 0));
+    const auto client = connect_to(at("127.0.0.1", port_of(listener)));
+    const auto ours = accept_from(listener);
+    for (const int call : {SYS_sendto, SYS_recvfrom}) {
+        for (const int error : {EPERM, ENOBUFS}) {
+            CAPTURE(call);
+            CAPTURE(error);
+            while_refused({call, 0, number, error}, [&] {
+                CHECK(lookup.ask(ours.get()).error() == fault::kernel_unavailable);
+                CHECK(lookup.self_test().error() == fault::kernel_unavailable);
+            });
+            const auto peer = lookup.ask(ours.get()); // the answers nobody heard are skipped
+            REQUIRE(peer);
+            CHECK(peer->uid == ::geteuid());
+        }
+    }
+}
+
+TEST_CASE("a kernel that knows nobody, or whose answers are about others, fails the self test")
+{
+    const auto nobody = message(NLMSG_ERROR, 1, bytes_of(std::int32_t{-ENOENT})); // as one without tcp_diag
+    const auto other = message(SOCK_DIAG_BY_FAMILY, 1, bytes_of(found()));
+    const auto closed = message(NLMSG_ERROR, 2, bytes_of(std::int32_t{-ENOENT})); // what is right in the end
+    for (const auto& living : {nobody, other}) {
+        const int number = next_descriptor();
+        auto lookup = open_lookup();
+        int pair[2];
+        must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+        const descriptor its_end(pair[0]), kernel(pair[1]);
+        must(::dup3(its_end.get(), number, O_CLOEXEC) == number);
+        for (const auto* said : {&living, &closed})
+            must(::send(kernel.get(), said->data(), said->size(), 0) == static_cast<ssize_t>(said->size()));
+        CHECK(lookup.self_test().error() == fault::kernel_unavailable);
+        bytes question(128);
+        CHECK(::recv(kernel.get(), question.data(), question.size(), MSG_DONTWAIT) == 72);
+    }
+}
+
+TEST_CASE("a client's cgroup is the one its process was in when it made the socket")
+{
+    std::string mounted, word, ours;
+    std::ifstream mounts("/proc/self/mounts"), own("/proc/self/cgroup");
+    for (std::string where, type, rest; mounts >> word >> where >> type && std::getline(mounts, rest);)
+        if (type == "cgroup2")
+            mounted = where;
+    while (std::getline(own, word))
+        if (word.starts_with("0::"))
+            ours = mounted + word.substr(3);
+    struct stat directory {};
+    if (mounted.empty() || ::stat(ours.c_str(), &directory) != 0) {
+        MESSAGE("skipped: no cgroup2 here");
+        return;
+    }
+    auto lookup = open_lookup();
+    const auto listener = listen_at(at("127.0.0.1", 0));
+    const auto client = connect_to(at("127.0.0.1", port_of(listener)));
+    const auto peer = lookup.ask(accept_from(listener).get());
+    REQUIRE(peer);
+    if (peer->cgroup)
+        CHECK(*peer->cgroup == directory.st_ino);
+    else
+        MESSAGE("skipped: this kernel does not say it");
 }
 
 TEST_CASE("the self test passes here, and leaves nothing open")
