@@ -265,8 +265,7 @@ public:
             options_.settings.offered
                 .securities[site::security::pick("native", site::security::all()).value()];
         if (const auto known = server_->kernel_identity(); offers_native && !known)
-            fmt::print(stderr,
-                       "pmixrun: {}: the kernel cannot be asked who connects; no client will be admitted\n",
+            fmt::print(stderr, "pmixrun: {}: the kernel cannot be asked who connects; native admits nobody\n",
                        known.error().message());
         for (auto& each : listeners_)
             asio::co_spawn(io_, serve(each), pmixio::rethrow);
