@@ -1,4 +1,5 @@
 """examples.py WHAT ROOT EXAMPLES-DIR PROGRAMS-DIR: checks that the examples do what the README says."""
+import ctypes
 import os
 import pathlib
 import re
@@ -49,6 +50,66 @@ def host_server():
 def custom_security():
     assert len(lines_of("custom_security.cpp")) < 60
     assert run(examples / "custom_security").stdout == "correct horse battery staple: admitted\nincorrect: wrong_user\n"
+
+
+def cgroup_security():
+    """Only who is in the job's cgroup is a process of the job. Needs root, to mount cgroup2 where nobody else sees it."""
+    sys.path.append(str(root / "tests" / "conformance"))
+    import peers
+    assert len(lines_of("cgroup_security.cpp")) < 70
+    assert "usage" in run(examples / "cgroup_security", "/", status=2).stderr, "/ is no cgroup"
+    libc, new_mounts, recursive, private = ctypes.CDLL(None), 0x20000, 0x4000, 0x40000
+    mounted = tempfile.mkdtemp()
+    if (os.geteuid() != 0 or libc.unshare(new_mounts) != 0 or libc.mount(b"none", b"/", None, recursive | private, None) != 0 or
+            libc.mount(b"none", mounted.encode(), b"cgroup2", 0, None) != 0):
+        os.rmdir(mounted)
+        sys.exit(77)
+    job = pathlib.Path(mounted) / f"pmixio-{os.getpid()}"
+    below, other = job / "below", job.with_name(f"{job.name}-other")
+    ours = pathlib.Path(mounted + pathlib.Path("/proc/self/cgroup").read_text().split("0::")[1].strip())
+
+    def enter(group):
+        (group / "cgroup.procs").write_text("0")
+
+    server = None
+    try:
+        for group in job, below, other:
+            group.mkdir()
+        server = subprocess.Popen([examples / "cgroup_security", job], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMIX_", "OMPI_"))}
+        while "PMIX_SERVER_URI21" not in environment:
+            name, value = re.fullmatch(r"export (\w+)='(.*)'\n", server.stdout.readline()).groups()
+            environment[name] = value
+        host, port = environment["PMIX_SERVER_URI21"].rsplit("/", 1)[1].split(":")
+        request = peers.handshake("job1", 0)
+        for group, expected in (job, 0), (below, -12), (other, -12), (ours, -12):
+            said = peers.status_as(lambda: enter(group), (host, int(port)), request)
+            assert said == expected, f"in {group}: {said}"
+        with socket.socket() as made_outside:  # whose process went in before it connected
+            enter(job)
+            made_outside.connect((host, int(port)))
+            enter(ours)
+            made_outside.sendall(request)
+            assert made_outside.recv(4) == b"\xff\xff\xff\xf4"
+        client, real = programs / "scale", 0
+        if client.exists():
+            real = 4
+            clients = [subprocess.Popen([client], env=environment | {"PMIX_RANK": str(rank)}, stdout=subprocess.DEVNULL,
+                                        preexec_fn=lambda: enter(job)) for rank in range(real)]
+            assert [c.wait(timeout=60) for c in clients] == [0] * real
+        server.terminate()
+        _, said = server.communicate(timeout=30)
+        assert said.count("refused a connection as job1.0: wrong_cgroup\n") == 4, said
+        assert said.count("admitted job1.") == 1 + real, said
+    finally:
+        if server:
+            server.kill()
+            server.wait()
+        for group in below, job, other:
+            if group.exists():
+                group.rmdir()
+        libc.umount(mounted.encode())
+        os.rmdir(mounted)
 
 
 def pmixrun():
@@ -108,4 +169,5 @@ def pmixrun():
         assert not os.listdir(directory), "files were left behind"
 
 
-{"host_server": host_server, "custom_security": custom_security, "pmixrun": pmixrun}[what]()
+{"host_server": host_server, "custom_security": custom_security, "cgroup_security": cgroup_security,
+ "pmixrun": pmixrun}[what]()
