@@ -79,16 +79,13 @@ void check_identity(hello said)
                            : kind == peer_kind::client || directory::has(name.nspace))
         std::abort();
 
-    site::security::instances policies;
-    bool asked = false;
-    const auto proven = validate<site>(*who, policies, [&] {
-        asked = true;
-        return result<security::kernel_peer>(security::kernel_peer{0, 1, TCP_ESTABLISHED, {}});
-    });
-    if (asked != (who->security == 0))
+    const auto seen = evidence_of(*who, security::kernel_peer{0, 1, TCP_ESTABLISHED, {}});
+    if (seen.nspace != name.nspace || seen.rank != name.rank || seen.credential.size() != credential)
         std::abort();
-    if (proven && (proven->who() != name || proven->accepted() != who->is_registered ||
-                   proven->uid() != who->registered.uid || (asked && (proven->uid() != 0 || credential < 8))))
+    const bool native = who->security == 0;
+    const auto proof =
+        site::security::visit({}, who->security, [&](const auto& policy) { return policy.validate(seen); });
+    if (proof && (proof->uid != who->registered.uid || (native && (proof->uid != 0 || credential < 8))))
         std::abort();
 }
 
