@@ -40,6 +40,19 @@ def good_client(server, rank):
         assert receive(connection, 1) == b""  # now the server has counted it out
 
 
+def send(connection, data):
+    """Bytes at once, or a list of them one after the other."""
+    if isinstance(data, bytes):
+        return connection.sendall(data)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for piece in data:
+        connection.sendall(piece)
+
+
+def pieces(data, size):
+    return [data[at:at + size] for at in range(0, len(data), size)]
+
+
 # handshakes: (what, bytes, expected, whether the bytes end early). Expected: in, out, or None for either.
 
 def request(parts):
@@ -62,6 +75,8 @@ def handshakes(recorded):
     payload = whole[16:]
     client = names["flag"] == b"\0"
     yield "as recorded", whole, "in", False
+    for size in 1, 7, 16, len(whole) - 1:
+        yield f"in pieces of {size}", pieces(whole, size), "in", False
 
     at = 16
     for name, content in base:
@@ -131,7 +146,7 @@ def handshakes(recorded):
 def try_handshake(server, data, ends_early):
     with server.connect() as connection:
         try:
-            connection.sendall(data)
+            send(connection, data)
             if ends_early:
                 connection.shutdown(socket.SHUT_WR)
             status = receive(connection, 4)
@@ -153,6 +168,9 @@ def messages(recorded):
             struct.pack("!I", len(payload)) + header[12:] + payload
 
     yield "as recorded", raw, False
+    for size in 1, 7, 16, len(raw) - 1:
+        yield f"in pieces of {size}", pieces(raw, size), False
+    yield "twice at once", raw + raw, False
     for i, (name, start, end) in enumerate(inner):
         before, field, after = raw[16:start], raw[start:end], raw[end:]
         for what, content in (("cut", None), ("zeros", bytes(len(field))), ("ones", b"\xff" * len(field)),
@@ -175,7 +193,7 @@ def messages(recorded):
 def try_message(server, rank, described, data, lies):
     with admitted(server, rank, kind=2 if described else 1) as connection:
         try:
-            connection.sendall(data)
+            send(connection, data)
             ask_for_job_data(connection, 4242, described)
             if lies:
                 connection.shutdown(socket.SHUT_WR)

@@ -13,6 +13,8 @@
 #include "support/manual_clock.hpp"
 #include "support/memory_socket.hpp"
 
+#include <pmixio/handshake/request.hpp>
+#include <pmixio/security/native.hpp>
 #include <pmixio/security/none.hpp>
 #include <pmixio/server.hpp>
 
@@ -34,7 +36,7 @@ using test::memory_socket;
 using test::memory_stream;
 
 struct site : defaults {
-    using security = securities<security::none>;
+    using security = securities<security::native_claimed, security::none>;
     using observer = counters;
     using clock = test::manual_clock;
     static constexpr pmixio::limits limits{.pending_handshakes = 3, .message_bytes = 1u << 16, .queued_output = 1u << 18};
@@ -44,7 +46,7 @@ test::bytes greeting(std::string_view encoding)
 {
     hello said;
     said.security = "none";
-    said.nspace = "job";
+    said.nspace = "golden";
     said.rank = 0;
     said.version = "6.1.0";
     said.encoding = encoding;
@@ -98,7 +100,7 @@ public:
         const auto& seen = server_.observer();
         require(server_.sessions() + server_.pending_handshakes() + server_.held_gets() == 0);
         require(seen.accepted == seen.admitted + seen.refused && seen.admitted == seen.closed);
-        require(jobs_.find(wire::proc{"job", 0})->connections == 0);
+        require(jobs_.find(wire::proc{"golden", 0})->connections == 0);
 
         at_ = 0;
         begin("v41");
@@ -144,7 +146,7 @@ private:
     }
 
     asio::io_context io_;
-    registry jobs_{{"job", 2, 0, 0}, {"other", 1, 1, 1}};
+    registry jobs_{{"golden", 2, 0, 0}, {"labns", 8, 0, 0}, {"other", 1, 1, 1}}; // the first two are in the recordings
     std::array<std::unique_ptr<memory_stream>, 4> streams_;
     std::size_t at_ = 0;
     server<site, no_host, memory_socket> server_{io_.get_executor(), jobs_};
