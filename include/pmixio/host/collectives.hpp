@@ -24,7 +24,8 @@ namespace pmixio {
 ///
 /// An operation is known by its participants as they were written: {job:*} and {job:0, job:1} are two operations.
 /// One process is in a pending operation once; its second contribution begins the next one of the same name.
-/// A participant that leaves, or had left before, is not waited for: the rest gets PARTIAL_SUCCESS. The first
+/// A participant that leaves, or had left before, is not waited for: the rest gets PARTIAL_SUCCESS. When all that have
+/// joined have left, the operation is forgotten. The first
 /// `pmix.timeout` among the contributions ends the operation for all with TIMEOUT. Contributions that disagree on
 /// `pmix.collect` end it with BAD_PARAM when it is complete.
 class collectives {
@@ -77,7 +78,10 @@ public:
                 continue;
             }
             here->missing -= !here->joined.contains(who);
-            complete_if_all_joined(here);
+            if (is_deserted(*here))
+                pending_.erase(here);
+            else
+                complete_if_all_joined(here);
         }
     }
 
@@ -156,6 +160,14 @@ private:
     {
         return std::binary_search(name.begin(), name.end(), who) ||
                std::binary_search(name.begin(), name.end(), wire::proc{who.nspace, wire::rank::wildcard});
+    }
+
+    /// Who comes later finds those that have left in the registry. Were it kept, a process that joins, dies and is started
+    /// again would add one each time.
+    static bool is_deserted(const operation& of)
+    {
+        return of.waiting.empty() &&
+               std::includes(of.gone.begin(), of.gone.end(), of.joined.begin(), of.joined.end());
     }
 
     void complete_if_all_joined(position at)
