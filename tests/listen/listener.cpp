@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -158,6 +159,18 @@ TEST_CASE_FIXTURE(fixture, "an accept that is cancelled or closed is aborted")
     under_test.close();
     CHECK(test::finish(io, again).error() == asio::error::operation_aborted);
     CHECK(run(io, under_test.accept()).error() == asio::error::operation_aborted);
+}
+
+TEST_CASE_FIXTURE(fixture, "an accept whose listener goes is aborted, begun or not")
+{
+    for (const bool begun : {true, false}) {
+        auto goes = std::make_unique<listener>(io, loopback());
+        task<result<pmixio::socket>> accepting(io, goes->accept());
+        if (begun)
+            io.restart(), io.poll();
+        goes.reset();
+        CHECK(test::finish(io, accepting).error() == asio::error::operation_aborted);
+    }
 }
 
 namespace {

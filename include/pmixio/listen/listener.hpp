@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -24,7 +25,7 @@ namespace pmixio {
 inline asio::ip::tcp::endpoint loopback() { return {asio::ip::address_v4::loopback(), 0}; }
 
 /// Listens on one exact address, with the largest backlog the system has; close-on-exec, as are all accepted sockets.
-/// Use it from its executor only. Destroying it closes it.
+/// Use it from its executor only. Destroying it closes it, also while an accept is under way.
 class listener {
 public:
     using endpoint = asio::ip::tcp::endpoint;
@@ -37,7 +38,7 @@ public:
     /// The same on the first port of `ports` that is free; std::system_error names them if none is.
     template <class Context>
     listener(Context&& executor_or_context, const asio::ip::address& on, const port_ranges& ports)
-        : acceptor_(std::forward<Context>(executor_or_context)), retry_(acceptor_.get_executor())
+        : state_(std::make_shared<state>(std::forward<Context>(executor_or_context)))
     {
         if (on.is_unspecified())
             throw std::invalid_argument(
@@ -51,9 +52,17 @@ public:
                                     on.to_string());
     }
 
-    auto get_executor() noexcept { return acceptor_.get_executor(); }
+    listener(listener&&) noexcept = default;
+    listener& operator=(listener&& other) noexcept { return std::swap(state_, other.state_), *this; }
+    ~listener()
+    {
+        if (state_)
+            close();
+    }
+
+    auto get_executor() noexcept { return state_->acceptor.get_executor(); }
     /// Where peers connect, with the real port.
-    const endpoint& local_endpoint() const noexcept { return at_; }
+    const endpoint& local_endpoint() const noexcept { return state_->at; }
 
     /// The next connection.
     ///
@@ -65,39 +74,71 @@ public:
     template <class OnPause>
     asio::awaitable<result<socket>> accept(std::chrono::steady_clock::duration pause, OnPause on_pause)
     {
+        return accept_at(state_, pause, std::move(on_pause));
+    }
+    asio::awaitable<result<socket>> accept()
+    {
+        return accept(limits{}.accept_pause, [](std::error_code) {});
+    }
+
+    /// Stops listening; an accept under way completes with operation_aborted.
+    void close()
+    {
+        std::error_code ignored;
+        state_->acceptor.close(ignored);
+        state_->retry.cancel();
+    }
+
+private:
+    /// Shared with an accept that is under way.
+    struct state {
+        template <class Context>
+        explicit state(Context&& executor_or_context)
+            : acceptor(std::forward<Context>(executor_or_context)), retry(acceptor.get_executor())
+        {}
+        asio::ip::tcp::acceptor acceptor;
+        asio::steady_timer retry;
+        endpoint at;
+        bool paused = false;
+    };
+
+    template <class OnPause>
+    static asio::awaitable<result<socket>>
+    accept_at(std::shared_ptr<state> self, std::chrono::steady_clock::duration pause, OnPause on_pause)
+    {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         while (true) {
-            if (!acceptor_.is_open() || cancellation.cancelled() != asio::cancellation_type::none)
+            if (!self->acceptor.is_open() || cancellation.cancelled() != asio::cancellation_type::none)
                 co_return make_error_code(asio::error::operation_aborted);
 
             endpoint remote;
             auto length = static_cast<::socklen_t>(remote.capacity());
-            const int fd =
-                ::accept4(acceptor_.native_handle(), remote.data(), &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            const int fd = ::accept4(self->acceptor.native_handle(), remote.data(), &length,
+                                     SOCK_CLOEXEC | SOCK_NONBLOCK);
             std::error_code failed;
             if (fd >= 0) {
-                paused_ = false;
+                self->paused = false;
                 remote.resize(length);
-                asio::ip::tcp::socket taken(acceptor_.get_executor());
-                taken.assign(at_.protocol(), fd, failed);
+                asio::ip::tcp::socket taken(self->acceptor.get_executor());
+                taken.assign(self->at.protocol(), fd, failed);
                 if (!failed)
-                    co_return socket(std::move(taken), at_, remote);
+                    co_return socket(std::move(taken), self->at, remote);
                 ::close(fd);
                 co_return failed;
             }
             switch (errno) {
             case EAGAIN:
-                co_await acceptor_.async_wait(asio::socket_base::wait_read,
-                                              asio::redirect_error(asio::use_awaitable, failed));
+                co_await self->acceptor.async_wait(asio::socket_base::wait_read,
+                                                   asio::redirect_error(asio::use_awaitable, failed));
                 break;
             case EMFILE:
             case ENFILE:
             case ENOBUFS:
             case ENOMEM:
-                if (!std::exchange(paused_, true))
+                if (!std::exchange(self->paused, true))
                     on_pause(std::error_code(errno, std::system_category()));
-                retry_.expires_after(pause);
-                co_await retry_.async_wait(asio::redirect_error(asio::use_awaitable, failed));
+                self->retry.expires_after(pause);
+                co_await self->retry.async_wait(asio::redirect_error(asio::use_awaitable, failed));
                 break;
             case ECONNABORTED:
             case EINTR:
@@ -116,45 +157,32 @@ public:
             }
         }
     }
-    asio::awaitable<result<socket>> accept()
-    {
-        return accept(limits{}.accept_pause, [](std::error_code) {});
-    }
 
-    /// Stops listening; an accept under way completes with operation_aborted.
-    void close()
-    {
-        std::error_code ignored;
-        acceptor_.close(ignored);
-        retry_.cancel();
-    }
-
-private:
     /// False if the port is in use.
     bool open(const endpoint& at)
     {
         const int fd =
             check(::socket(at.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
         std::error_code failed;
-        acceptor_.assign(at.protocol(), fd, failed);
+        state_->acceptor.assign(at.protocol(), fd, failed);
         if (failed) {
             ::close(fd);
             throw std::system_error(failed, "pmixio::listener");
         }
         if (at.port() != 0)
-            acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true));
+            state_->acceptor.set_option(asio::ip::tcp::acceptor::reuse_address(true));
         if (at.address().is_v6())
-            acceptor_.set_option(asio::ip::v6_only(true));
-        acceptor_.bind(at, failed);
+            state_->acceptor.set_option(asio::ip::v6_only(true));
+        state_->acceptor.bind(at, failed);
         if (!failed)
-            acceptor_.listen(asio::socket_base::max_listen_connections, failed);
+            state_->acceptor.listen(asio::socket_base::max_listen_connections, failed);
         if (failed == asio::error::address_in_use)
-            return acceptor_.close(), false;
+            return state_->acceptor.close(), false;
         if (failed)
             throw std::system_error(failed, "pmixio::listener: " + at.address().to_string() + " port " +
                                                 std::to_string(at.port()));
-        acceptor_.native_non_blocking(true);
-        at_ = acceptor_.local_endpoint();
+        state_->acceptor.native_non_blocking(true);
+        state_->at = state_->acceptor.local_endpoint();
         return true;
     }
     static int check(int result)
@@ -164,10 +192,7 @@ private:
         return result;
     }
 
-    asio::ip::tcp::acceptor acceptor_;
-    asio::steady_timer retry_;
-    endpoint at_;
-    bool paused_ = false;
+    std::shared_ptr<state> state_;
 };
 
 /// Listens where `config` says, on one address for each address family that is enabled and available; the first is the
