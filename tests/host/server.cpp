@@ -29,6 +29,7 @@ using namespace std::chrono_literals;
 using test::bytes;
 using test::client;
 using test::hello_bytes;
+using test::native_credential;
 using test::open_site;
 using test::operator+;
 using test::running;
@@ -43,13 +44,6 @@ struct native_site : defaults {
 struct claimed_site : defaults {
     using security = securities<security::native_claimed>;
 };
-
-bytes native_credential()
-{
-    const std::uint32_t ids[] = {::geteuid(), ::getegid()};
-    const auto raw = std::as_bytes(std::span(ids));
-    return {raw.begin(), raw.end()};
-}
 
 using open_server = running<open_site>;
 using open_client = client<open_server>;

@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 using test::bytes;
 using test::running;
 using test::show;
-using test::operator+;
+using test::tool_hello;
 using wire::status;
 using wire::value;
 
@@ -35,27 +35,6 @@ struct tool_site : defaults {
     using observer = counters;
 };
 using tool_server = running<tool_site>;
-
-/// handshake.md section 3, by hand. A tool with `who` brings that identity.
-bytes tool_hello(peer_kind kind, const std::optional<wire::proc>& who, std::uint32_t uid,
-                 std::string_view release = "6.1.0", const bytes& attributes = {})
-{
-    wire::byte_buffer raw;
-    wire::writer out(raw);
-    out.terminated("native"), out.big_endian<std::uint32_t>(0), out.u8(static_cast<std::uint8_t>(kind));
-    out.big_endian(uid), out.big_endian<std::uint32_t>(100);
-    if (who)
-        out.terminated(who->nspace), out.big_endian(who->rank);
-    out.terminated(release), out.terminated("v41"), out.u8(1), out.terminated("hash");
-    if (is_legacy(kind) && release.starts_with("3"))
-        out.u8(0);
-    out.append(attributes);
-    bytes header(16, std::byte{0});
-    std::fill_n(header.begin(), 8, std::byte{0xff});
-    const auto size = static_cast<std::uint32_t>(raw.size());
-    std::memcpy(header.data() + 8, &size, sizeof size);
-    return header + raw;
-}
 
 const std::uint32_t me = ::geteuid();
 

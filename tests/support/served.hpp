@@ -26,6 +26,15 @@ struct open_site : defaults {
     using observer = counters;
 };
 
+inline bytes framed_hello(const wire::byte_buffer& payload)
+{
+    bytes header(16, std::byte{0});
+    std::fill_n(header.begin(), 8, std::byte{0xff});
+    const auto size = static_cast<std::uint32_t>(payload.size());
+    std::memcpy(header.data() + 8, &size, sizeof size);
+    return header + payload;
+}
+
 /// handshake.md section 2, by hand.
 inline bytes hello_bytes(const wire::proc& who, std::string_view release, std::string_view security = "none",
                          const bytes& credential = {})
@@ -38,13 +47,36 @@ inline bytes hello_bytes(const wire::proc& who, std::string_view release, std::s
     out.text(who.nspace), out.u8(0), out.big_endian(who.rank);
     out.text(release), out.u8(0);
     out.text("v41"), out.u8(0), out.u8(1), out.text("hash"), out.u8(0);
-    bytes header(16, std::byte{0});
-    std::fill_n(header.begin(), 8, std::byte{0xff});
-    const auto size = static_cast<std::uint32_t>(raw.size());
-    std::memcpy(header.data() + 8, &size, sizeof size);
-    return header + raw;
+    return framed_hello(raw);
 }
 
+/// What the module native sends: handshake.md section 5.
+inline bytes native_credential()
+{
+    const std::uint32_t ids[] = {::geteuid(), ::getegid()};
+    const auto raw = std::as_bytes(std::span(ids));
+    return {raw.begin(), raw.end()};
+}
+
+/// handshake.md section 3, by hand. A tool with `who` brings that identity.
+inline bytes tool_hello(peer_kind kind, const std::optional<wire::proc>& who, std::uint32_t uid,
+                        std::string_view release = "6.1.0", const bytes& attributes = {},
+                        std::string_view security = "native")
+{
+    wire::byte_buffer raw;
+    wire::writer out(raw);
+    out.terminated(security), out.big_endian<std::uint32_t>(0), out.u8(static_cast<std::uint8_t>(kind));
+    out.big_endian(uid), out.big_endian<std::uint32_t>(100);
+    if (who)
+        out.terminated(who->nspace), out.big_endian(who->rank);
+    out.terminated(release), out.terminated("v41"), out.u8(1), out.terminated("hash");
+    if (is_legacy(kind) && release.starts_with("3"))
+        out.u8(0);
+    out.append(attributes);
+    return framed_hello(raw);
+}
+
+/// Tests may end its parts early.
 template <class Site, class Host = no_host>
 struct running {
     using server_type = server<Site, Host>;
@@ -77,8 +109,11 @@ struct running {
     }
 
     asio::io_context io;
-    registry jobs{{"a", 2, ::geteuid(), ::getegid()}, {"b", 1, ::geteuid(), ::getegid()}};
-    listener at{io, loopback()};
+    std::unique_ptr<registry> known{
+        new registry{{"a", 2, ::geteuid(), ::getegid()}, {"b", 1, ::geteuid(), ::getegid()}}};
+    std::unique_ptr<listener> open = std::make_unique<listener>(io, loopback());
+    registry& jobs = *known;
+    listener& at = *open;
     std::unique_ptr<server_type> under_test;
 };
 

@@ -295,6 +295,8 @@ private:
         if constexpr (names_tools<Host>) {
             tool_request asked{who, std::string(c.said.version), *std::move(infos)};
             auto name = co_await self->host->tool_connected(std::move(asked));
+            if (self->stopped) // and the registry may be gone
+                co_return make_error_code(asio::error::operation_aborted);
             if (!name)
                 co_return name.error();
             if (*name != who.who() && !who.who().nspace.empty())
