@@ -89,7 +89,9 @@ TEST_CASE("a server serves its peers when its listener is gone, and others from 
 
 TEST_CASE("a drain of a server that goes ends")
 {
-    running<open_site> s;
+    server_settings<open_site> settings;
+    settings.limits.handshake = 1h;
+    running<open_site> s(settings);
     client stays(s, {"a", 0}), half(s);
     half.write(test::bytes(10, std::byte{0xff}));
     test::task<bool> draining(s.io, s.under_test->drain(1h));
@@ -98,4 +100,5 @@ TEST_CASE("a drain of a server that goes ends")
     s.under_test.reset();
     test::finish(s.io, draining);
     CHECK(stays.read(1).empty());
+    CHECK(half.read(1).empty());
 }

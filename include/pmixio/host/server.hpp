@@ -185,7 +185,7 @@ public:
     void stop() { core_->stop(); }
 
     /// Waits until no session is left, or the time is over and then ends those that are. True: none was left.
-    /// Close the listener first, or new ones come. One drain at a time.
+    /// Close the listener first, or new ones come; handshakes under way are neither waited for nor ended. One drain at a time.
     asio::awaitable<bool> drain(std::chrono::steady_clock::duration limit) { return drain_all(core_, limit); }
 
 private:
