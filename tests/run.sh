@@ -81,7 +81,7 @@ if [ "${1:-}" = quick ]; then
     leg gcc g++ "$san" '' --suite unit
 else
     leg gcc g++ "$san" all
-    leg clang clang++ "$san -Db_lundef=false" all --no-suite conformance
+    leg clang clang++ "$san -Db_lundef=false" all --no-suite conformance --no-suite storm
     leg release g++ '--buildtype=release' '' --suite examples
     leg tsan g++ '-Db_sanitize=thread -Doptimization=1' '' --suite tsan
     if ! command -v clang++-19 >/dev/null; then
