@@ -82,7 +82,7 @@ if [ "${1:-}" = quick ]; then
 else
     leg gcc g++ "$san" all
     leg clang clang++ "$san -Db_lundef=false" all --no-suite conformance --no-suite storm
-    leg release g++ '--buildtype=release' '' --suite examples
+    leg release g++ '--buildtype=release' '' --suite examples --suite release
     leg tsan g++ '-Db_sanitize=thread -Doptimization=1' '' --suite tsan
     if ! command -v clang++-19 >/dev/null; then
         echo 'clang-19: not installed, left out'
