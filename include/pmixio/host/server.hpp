@@ -279,6 +279,8 @@ private:
     {
         auto proven =
             co_await pmixio::validate<P>(connection, c, self->settings.policies, kernel, self->pool);
+        if (self->stopped) // and the host may be gone
+            co_return make_error_code(asio::error::operation_aborted);
         if (proven && !proven->accepted())
             proven = co_await introduce_tool(self, c, *std::move(proven));
         co_return proven;
