@@ -244,7 +244,7 @@ TEST_CASE_FIXTURE(blocking, "a deadline does not wait for a policy that hangs, n
     task<result<identity>> hanging(io, start());
     until_entered();
     hanging.cancel();
-    CHECK_THROWS_AS(finish(io, hanging), std::system_error); // as for every coroutine that is cancelled at the top
+    CHECK(finish(io, hanging).error() == asio::error::operation_aborted);
     about = claim_of("slow", hex("ff"));
     policy.go = true;
     threads.join();
@@ -264,8 +264,11 @@ TEST_CASE_FIXTURE(blocking, "no more than the pool's limit is queued, whoever st
         CHECK(run(io, start()).error() == fault::too_many_pending); // one runs, one is queued
         policy.go = true;
     }
-    policy.entered = false;
-    CHECK(run(io, start()).error() != fault::too_many_pending);
+    std::error_code again;
+    do
+        again = run(io, start()).error();
+    while (again == fault::too_many_pending); // until the thread is done with the two
+    CHECK(!again);
 }
 
 namespace {

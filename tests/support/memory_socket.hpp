@@ -15,12 +15,11 @@ namespace pmixio::test {
 /// The connection whose script and output the memory_stream is that it was made of. Owned by a server, which may move it
 /// and closes it; the stream stays with the test, and may go first. Calls that do not wait count in the script too: the
 /// one that stalls would block.
-class memory_socket {
+class memory_socket : public memory_end {
 public:
-    using executor_type = memory_stream::executor_type;
     using endpoint = asio::ip::tcp::endpoint;
 
-    explicit memory_socket(memory_stream& script) : core_(script.core_) {}
+    explicit memory_socket(memory_stream& script) : memory_end(script.core_) {}
     memory_socket(memory_socket&&) noexcept = default;
     memory_socket& operator=(memory_socket&&) = delete;
     ~memory_socket()
@@ -29,7 +28,6 @@ public:
             core_->close();
     }
 
-    executor_type get_executor() const noexcept { return core_->executor; }
     endpoint local() const { return {}; }
     endpoint remote() const { return {}; }
     endpoint remote_endpoint(std::error_code& error) const
@@ -38,20 +36,6 @@ public:
         return {};
     }
 
-    template <class Buffers, class Token>
-    auto async_read_some(const Buffers& to, Token&& token)
-    {
-        return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
-            [c = core_](auto handler, const auto& buffers) { c->start(c->reading, std::move(handler), buffers); },
-            token, to);
-    }
-    template <class Buffers, class Token>
-    auto async_write_some(const Buffers& from, Token&& token)
-    {
-        return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
-            [c = core_](auto handler, const auto& buffers) { c->start(c->writing, std::move(handler), buffers); },
-            token, from);
-    }
     template <class Handler>
     void async_wait(asio::socket_base::wait_type what, Handler handler)
     {
@@ -119,8 +103,6 @@ private:
             error = nothing;
         return moved;
     }
-
-    std::shared_ptr<detail::memory_core> core_;
 };
 
 static_assert(connection<memory_socket>);

@@ -153,38 +153,10 @@ struct memory_core : std::enable_shared_from_this<memory_core> {
 
 } // namespace detail
 
-/// Models what asio::async_read and asio::async_write want of a stream, and what a socket promises:
-///   - a read gives 1 to `chunk` bytes of the input, a write takes 1 to `chunk` bytes; empty buffers give 0 bytes;
-///   - when the input is used up a read completes with asio::error::eof or, after stall() or connect(), when there is
-///     more input, at end_input(), or when it is cancelled;
-///   - no completion comes from inside the initiating call, all are posted. Bytes move when the completion runs, so
-///     that a buffer freed too early is seen by the address sanitizer;
-///   - a waiting call honours per-operation cancellation (any kind) and close(): operation_aborted;
-///   - calls on a closed stream complete with bad_descriptor.
-/// Unlike with a socket, a second read or write while one is under way throws std::logic_error, and a waiting call
-/// does not count as work: run() returns when nothing else can happen.
-///
-/// Destroying the stream closes it. One thread.
-class memory_socket;
-class memory_stream {
-    friend memory_socket;
-
+/// What memory_stream and memory_socket have in common: Asio's two operations on the same bytes.
+class memory_end {
 public:
     using executor_type = asio::any_io_executor;
-    static constexpr std::size_t whole = std::numeric_limits<std::size_t>::max();
-
-    memory_stream(executor_type executor, bytes input, std::size_t chunk = whole, trouble script = {})
-        : core_(std::make_shared<detail::memory_core>(std::move(executor), std::move(input), chunk, script))
-    {
-        if (chunk == 0)
-            throw std::logic_error("memory_stream: a chunk has at least one byte");
-    }
-    memory_stream(executor_type executor, std::string_view input, std::size_t chunk = whole, trouble script = {})
-        : memory_stream(std::move(executor), bytes_of(input), chunk, script)
-    {
-    }
-    memory_stream(memory_stream&&) = delete;
-    ~memory_stream() { core_->close(); }
 
     executor_type get_executor() const noexcept { return core_->executor; }
 
@@ -203,6 +175,44 @@ public:
             [c = core_](auto handler, const auto& buffers) { c->start(c->writing, std::move(handler), buffers); },
             token, from);
     }
+
+protected:
+    explicit memory_end(std::shared_ptr<detail::memory_core> core) : core_(std::move(core)) {}
+
+    std::shared_ptr<detail::memory_core> core_;
+};
+
+/// Models what asio::async_read and asio::async_write want of a stream, and what a socket promises:
+///   - a read gives 1 to `chunk` bytes of the input, a write takes 1 to `chunk` bytes; empty buffers give 0 bytes;
+///   - when the input is used up a read completes with asio::error::eof or, after stall() or connect(), when there is
+///     more input, at end_input(), or when it is cancelled;
+///   - no completion comes from inside the initiating call, all are posted. Bytes move when the completion runs, so
+///     that a buffer freed too early is seen by the address sanitizer;
+///   - a waiting call honours per-operation cancellation (any kind) and close(): operation_aborted;
+///   - calls on a closed stream complete with bad_descriptor.
+/// Unlike with a socket, a second read or write while one is under way throws std::logic_error, and a waiting call
+/// does not count as work: run() returns when nothing else can happen.
+///
+/// Destroying the stream closes it. One thread.
+class memory_socket;
+class memory_stream : public memory_end {
+    friend memory_socket;
+
+public:
+    static constexpr std::size_t whole = std::numeric_limits<std::size_t>::max();
+
+    memory_stream(executor_type executor, bytes input, std::size_t chunk = whole, trouble script = {})
+        : memory_end(std::make_shared<detail::memory_core>(std::move(executor), std::move(input), chunk, script))
+    {
+        if (chunk == 0)
+            throw std::logic_error("memory_stream: a chunk has at least one byte");
+    }
+    memory_stream(executor_type executor, std::string_view input, std::size_t chunk = whole, trouble script = {})
+        : memory_stream(std::move(executor), bytes_of(input), chunk, script)
+    {
+    }
+    memory_stream(memory_stream&&) = delete;
+    ~memory_stream() { core_->close(); }
 
     bool is_open() const noexcept { return core_->open; }
     void close() { core_->close(); }
@@ -270,9 +280,6 @@ public:
             throw std::runtime_error("memory_stream: output is " + show(output()) + ", expected " +
                                      show(*core_->expected));
     }
-
-private:
-    std::shared_ptr<detail::memory_core> core_;
 };
 
 namespace detail {

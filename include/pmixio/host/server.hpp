@@ -649,7 +649,9 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     void stop()
     {
         const core_pointer keep(this);
-        stopped = true;
+        if (!std::exchange(stopped, true)) // their coroutines end later, and tell nobody
+            for (auto pending = handshakes.size(); pending != 0; --pending)
+                detail::tell(settings.observer, event::refused{fault::closed_by_us, {}, 0, {}});
         handshakes.cancel();
         close_sessions({});
         on_idle = nullptr;

@@ -30,10 +30,10 @@ struct read_buffer {
 ///     void on_sent(std::size_t bytes);                         // a frame was queued
 ///     void on_closed(session&, std::error_code why);           // once, the last of all
 ///
-/// on_closed may not throw. All calls on the stream's executor. Nothing waits for a slow peer: output queues up to limits::queued_output, and above
-/// limits::unread_output the peer's requests are left in its socket until it has caught up. One read and one write are
-/// under way at a time. Replies to requests that arrived together leave together. A session for which there is no memory
-/// ends (errc::not_enough_memory); its server goes on.
+/// on_closed may not throw. All calls on the stream's executor. Nothing waits for a slow peer: output queues up to
+/// limits::queued_output, and above limits::unread_output the peer's requests are left in its socket until it has caught
+/// up. One read and one write are under way at a time. Replies to requests that arrived together leave together. A session
+/// for which there is no memory ends (errc::not_enough_memory); its server goes on.
 /// Lives as long as a local_ptr to it; close() is safe from within the owner's functions.
 template <class Stream, class Owner>
 class session final : public outlet {
@@ -52,7 +52,10 @@ public:
         guarded([&] {
             if constexpr (ready_model)
                 stream_.non_blocking(true);
-            out_.insert(out_.begin(), greeting.begin(), greeting.end());
+            if (out_.empty())
+                out_ = std::move(greeting);
+            else
+                out_.insert(out_.begin(), greeting.begin(), greeting.end());
             flush();
             read_next(keep);
         });
