@@ -5,7 +5,6 @@
 
 #include <unistd.h>
 
-#include <cstring>
 #include <string>
 
 /// Admits whoever shows the token. Peers name the module "token" and send the text, with its NUL, as their credential.
@@ -35,16 +34,13 @@ struct site : pmixio::defaults {
 };
 
 /// What the server makes of a peer that shows this credential.
-asio::awaitable<void> show(pmixio::server<site>& server, std::string credential)
+asio::awaitable<void> show(pmixio::server<site>& server, pmixio::socket nobody, std::string credential)
 {
     pmixio::hello said;
-    said.security = "token";
+    said.security = "token", said.encoding = "v41";
+    said.nspace = "job1", said.rank = 0;
     said.credential = std::as_bytes(std::span(credential));
-    said.encoding = "v41";
-    said.nspace = "job1";
-    said.rank = 0;
     const auto claim = server.resolve(std::move(said));
-    pmixio::socket nobody(asio::ip::tcp::socket(co_await asio::this_coro::executor), {}, {});
     const auto proven = co_await server.validate(nobody, claim.value());
     fmt::print("{}: {}\n", credential.c_str(), proven ? "admitted" : proven.error().message());
 }
@@ -56,9 +52,9 @@ int main()
     pmixio::server_settings<site> settings;
     std::get<token_security>(settings.policies).expected = "correct horse battery staple";
     pmixio::server<site> server(io.get_executor(), jobs, settings);
-
-    for (const auto* credential : {"correct horse battery staple", "incorrect"})
-        asio::co_spawn(io, show(server, std::string(credential, std::strlen(credential) + 1)),
-                       pmixio::rethrow);
+    for (const std::string credential : {"correct horse battery staple", "incorrect"}) {
+        pmixio::socket nobody(asio::ip::tcp::socket(io), {}, {});
+        asio::co_spawn(io, show(server, std::move(nobody), credential + '\0'), pmixio::rethrow);
+    }
     io.run();
 }

@@ -51,6 +51,7 @@ constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...]
       --timeout SECONDS      end the job after this time, with exit status 124
       --handshake-timeout S  time a connection has to identify itself (5)
       --max-pending N        connections that may be in their handshake at once (1024)
+      --max-pending-per-user N   the same of one user (256)
       --serve                launch nothing: print READY URI, serve the ranks until SIGTERM or SIGINT
       --stats FILE           write counters as JSON at exit
 Where it listens:
@@ -155,6 +156,8 @@ options parse(const std::vector<std::string>& args)
         {"--handshake-timeout", [&] { o.settings.limits.handshake = seconds(name, value); }},
         {"--max-pending",
          [&] { o.settings.limits.pending_handshakes = number<std::size_t>(name, value, 1, 1'000'000); }},
+        {"--max-pending-per-user",
+         [&] { o.settings.limits.pending_per_user = number<std::size_t>(name, value, 1, 1'000'000); }},
         {"--stats", text(o.stats)},
         {"--if-include", list(include)},
         {"--if-exclude", list(exclude)},

@@ -150,7 +150,9 @@ def try_handshake(server, data, ends_early):
             if ends_early:
                 connection.shutdown(socket.SHUT_WR)
             status = receive(connection, 4)
-        except (ConnectionResetError, BrokenPipeError):
+        except TimeoutError:
+            raise
+        except OSError:
             return "closed"
         if len(status) < 4:
             return "closed"
@@ -202,7 +204,9 @@ def try_message(server, rank, described, data, lies):
                 if got[0] == 4242:
                     return "answered" if answers else "silent"
                 answers += 1
-        except (ConnectionResetError, BrokenPipeError):
+        except TimeoutError:
+            raise
+        except OSError:  # it was closed before all was said
             pass
         return "closed"
 
