@@ -226,6 +226,8 @@ private:
 
     static asio::awaitable<result<void>> admit_one(core_pointer self, Stream connection)
     {
+        if (self->stopped)
+            co_return make_error_code(asio::error::operation_aborted);
         detail::tell(self->settings.observer, event::accepted{});
         typename core::acquaintance peer;
         try {
