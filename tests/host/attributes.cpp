@@ -77,6 +77,23 @@ TEST_CASE("the longest time limit can be added to a clock")
     CHECK(std::chrono::steady_clock::now() + *longest > std::chrono::steady_clock::now());
 }
 
+TEST_CASE("a list of processes may name all of a namespace, in any order")
+{
+    const auto raw = test::hex("27 16 02 0c 6f7468657200 03 04 6700 feffffff0f"); // other.3 and all of g
+    wire::cursor bytes(raw);
+    wire::input<wire::flex_form> in(bytes, false);
+    wire::byte_buffer scratch;
+    const std::vector<wire::info> infos{
+        {"l", 0, value::decode(in, data_type::storage_access_type, false, scratch)}};
+    const auto named = processes_attribute(infos, "l");
+    CHECK(named.size() == 2);
+    CHECK(is_among({"other", 3}, named));
+    CHECK(!is_among({"other", 2}, named));
+    CHECK(is_among({"g", 7}, named));
+    CHECK(!is_among({"h", 3}, named));
+    CHECK(processes_attribute(infos, "nosuch").empty());
+}
+
 TEST_CASE("keys that begin with pmix belong to the server")
 {
     CHECK(is_reserved_key("pmix.job.size"));

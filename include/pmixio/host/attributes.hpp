@@ -8,12 +8,14 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace pmixio {
 
 namespace key {
 inline constexpr std::string_view immediate = "pmix.immediate", timeout = "pmix.timeout",
-                                  collect = "pmix.collect", optional = "pmix.optional", scope = "pmix.scope";
+                                  collect = "pmix.collect", optional = "pmix.optional", scope = "pmix.scope",
+                                  custom_range = "pmix.evrange";
 } // namespace key
 
 /// Keys that belong to the server: processes cannot put them.
@@ -32,6 +34,22 @@ inline bool flag_attribute(std::span<const wire::info> infos, std::string_view k
 {
     const auto* found = find_attribute(infos, key);
     return found && found->to_flag();
+}
+
+/// A PROC, or a DATA_ARRAY of them, sorted.
+inline std::vector<wire::proc> processes_attribute(std::span<const wire::info> infos, std::string_view key)
+{
+    const auto* found = find_attribute(infos, key);
+    auto named = found ? found->to_processes() : std::vector<wire::proc>{};
+    std::sort(named.begin(), named.end());
+    return named;
+}
+
+/// Whether the process is one of those, or all of its namespace is. `named`: sorted.
+inline bool is_among(const wire::proc& who, std::span<const wire::proc> named)
+{
+    return std::binary_search(named.begin(), named.end(), who) ||
+           std::binary_search(named.begin(), named.end(), wire::proc{who.nspace, wire::rank::wildcard});
 }
 
 /// The request's own time limit; none if absent, 0 or negative.

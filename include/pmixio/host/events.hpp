@@ -6,7 +6,6 @@
 #include <pmixio/message/event.hpp>
 #include <pmixio/session/responder.hpp>
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -50,7 +49,7 @@ public:
     {
         message::event event{request.code, from.who, std::move(request.infos), request.range};
         const bool only_by_code = flag_attribute(event.infos, "pmix.evnondef");
-        const auto named = processes_in(event.infos, "pmix.evrange");
+        const auto named = processes_attribute(event.infos, key::custom_range);
         // Sending can end a session, which drops its registration.
         std::vector<std::uint64_t> listeners;
         for (const auto& [session, registered] : wanted_)
@@ -81,21 +80,10 @@ private:
         case wire::data_range::session:
         case wire::data_range::global: return true;
         case wire::data_range::nspace: return source.who.nspace == listener.who.nspace;
-        case wire::data_range::custom:
-            return std::any_of(named.begin(), named.end(), [&](const wire::proc& each) {
-                return each.nspace == listener.who.nspace &&
-                       (each.rank == listener.who.rank || each.rank == wire::rank::wildcard);
-            });
+        case wire::data_range::custom: return is_among(listener.who, named);
         default: // for the server only, or for nobody else
             return false;
         }
-    }
-
-    /// A PROC, or a DATA_ARRAY of them.
-    static std::vector<wire::proc> processes_in(std::span<const wire::info> infos, std::string_view key)
-    {
-        const auto* found = find_attribute(infos, key);
-        return found ? found->to_processes() : std::vector<wire::proc>{};
     }
 
     std::map<std::uint64_t, registration> wanted_;
