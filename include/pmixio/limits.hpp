@@ -27,6 +27,8 @@ struct limits {
     std::size_t queued_output = 64u << 20;
     /// Output above which the peer's requests are left unread until it has caught up.
     std::size_t unread_output = 1u << 20;
+    /// What one user's processes have published, and their lookups that wait. Beyond: OUT_OF_RESOURCE.
+    std::size_t published_bytes = 64u << 20;
     /// Pause after accept failed for want of descriptors or memory.
     std::chrono::steady_clock::duration accept_pause = std::chrono::milliseconds(100);
     /// Time that drain() gives to sessions to finish.

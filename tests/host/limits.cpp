@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace {
 
@@ -187,4 +188,29 @@ TEST_CASE("queued_output: what a peer has not read")
     s.poll();
     CHECK(s.under_test->sessions() == 0);
     CHECK(s.left_over() == "");
+}
+
+TEST_CASE("published_bytes: what one user's processes have published")
+{
+    const message::publish one{0, {{"k", 0, {}}}};
+    const auto request = make_frame<wire::v41>(wire::first_request_tag, one, {}).value();
+    limits bounds;
+    const auto told = [&] {
+        stage s(bounds, greeting);
+        CHECK(!outcome(s));
+        s.far.feed(request);
+        s.poll();
+        CHECK(s.under_test->sessions() == 1);
+        const bytes reply(s.far.output().begin() + 8, s.far.output().end());
+        const auto used = s.under_test->published_bytes();
+        s.under_test->close_sessions();
+        s.poll();
+        return std::pair(test::payload<message::status_reply>(reply).result, used);
+    };
+    const auto [published, used] = told();
+    CHECK(published == wire::status::success);
+    bounds.published_bytes = used;
+    CHECK(told() == std::pair(wire::status::success, used));
+    bounds.published_bytes = used - 1;
+    CHECK(told() == std::pair(wire::status::out_of_resource, std::size_t{0}));
 }

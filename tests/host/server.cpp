@@ -226,6 +226,35 @@ TEST_CASE("commands that nobody serves are NOT_SUPPORTED, and the session lives"
     CHECK(c.ask(commit_of(1)) == status::success);
 }
 
+TEST_CASE("what a client publishes is found by another, until it is lost if it lasts no longer")
+{
+    open_server s;
+    open_client asks(s, {"b", 0}), waits(s, {"b", 0});
+    waits.send(message::lookup{0, {"k", "l"}, {{"pmix.wait", 0, value::uint32(0)}}});
+    s.until([&] { return s.under_test->held_lookups() == 1; });
+    {
+        open_client publishes(s, {"a", 0});
+        const wire::info until_it_departs{"pmix.persist", 0, value::uint32(2)};
+        CHECK(publishes.ask(message::publish{0, {until_it_departs, {"k", 0, value::uint32(7)}}}) == status::success);
+        asks.send(message::lookup{0, {"k"}, {}});
+        const message::lookup_reply found{status::success, {{{"a", 0}, "k", value::uint32(7)}}};
+        CHECK((test::payload<message::lookup_reply>(asks.answer()) == found));
+        CHECK(publishes.ask(message::publish{0, {{"l", 0, {}}}}) == status::success);
+        CHECK(test::payload<message::lookup_reply>(waits.answer()).found.size() == 2);
+        CHECK(publishes.ask(message::unpublish{0, {"l"}, {}}) == status::success);
+        CHECK(publishes.ask(message::publish{0, {{"of the job", 0, {}}}}) == status::success);
+    }
+    s.until([&] { return s.under_test->sessions() == 2; });
+    CHECK(asks.ask(message::lookup{0, {"k"}, {}}) == status::not_found);
+    CHECK(s.under_test->published_bytes() > 0);
+    s.under_test->remove_namespace("a");
+    CHECK(s.under_test->published_bytes() == 0);
+    waits.send(message::lookup{0, {"k"}, {{"pmix.wait", 0, value::uint32(0)}}});
+    s.until([&] { return s.under_test->held_lookups() == 1; });
+    waits.link.close();
+    s.until([&] { return s.under_test->held_lookups() == 0; });
+}
+
 TEST_CASE("a malformed request is UNPACK_FAILURE, and the session lives")
 {
     open_server s;
@@ -372,4 +401,54 @@ TEST_CASE("a host hears of processes that connect, finalize, are lost and want o
     }
     s.until([&] { return s.under_test->sessions() == 0; });
     CHECK(host.losses == 1);
+}
+
+namespace {
+
+/// Keeps one value itself.
+struct keeping_host {
+    std::optional<wire::pdata> kept;
+    std::vector<::uid_t> users;
+    bool fails = false;
+
+    asio::awaitable<status> publish(requester from, message::publish request)
+    {
+        users.push_back(from.uid);
+        if (fails)
+            throw std::runtime_error("the host's");
+        kept = wire::pdata{from.who, request.infos.at(0).key, request.infos.at(0).content};
+        co_return status::success;
+    }
+    asio::awaitable<message::lookup_reply> lookup(requester, message::lookup)
+    {
+        if (!kept)
+            co_return message::lookup_reply{status::not_found, {}};
+        co_return message::lookup_reply{status::success, {*kept}};
+    }
+    asio::awaitable<status> unpublish(requester, message::unpublish request)
+    {
+        kept.reset();
+        co_return request.keys.empty() ? status::success : status::exists;
+    }
+};
+
+} // namespace
+
+TEST_CASE("a host may keep itself what processes publish")
+{
+    keeping_host host;
+    running<open_site, keeping_host> s(host);
+    client publishes(s, {"a", 0}), asks(s, {"b", 0});
+    CHECK(asks.ask(message::lookup{0, {"k"}, {}}) == status::not_found);
+    CHECK(publishes.ask(message::publish{4711, {{"k", 0, value::uint32(7)}}}) == status::success);
+    CHECK(host.users == std::vector{::geteuid()});
+    asks.send(message::lookup{0, {"k"}, {}});
+    CHECK(test::payload<message::lookup_reply>(asks.answer()).found == std::vector{*host.kept});
+    CHECK(s.under_test->published_bytes() == 0);
+    CHECK(publishes.ask(message::unpublish{0, {"k"}, {}}) == status::exists);
+    CHECK(!host.kept);
+    host.fails = true;
+    publishes.send(message::publish{0, {{"k", 0, {}}}});
+    CHECK_THROWS_WITH_AS(s.until([] { return false; }), "the host's", std::runtime_error);
+    CHECK(test::payload<message::status_reply>(publishes.answer()).result == status::error);
 }

@@ -137,3 +137,36 @@ TEST_CASE("a command for which there is no memory ends its session, and leaves n
         CHECK(met > 0);
     }
 }
+
+TEST_CASE("a publication for which there is no memory is none")
+{
+    const wire::info big{"big", 0, wire::value::string(std::string(1000, 'x'))}, small{"small", 0, {}};
+    const wire::info custom[] = {{"pmix.range", 0, wire::value::uint32(6)},
+                                 {"pmix.evrange", 0, wire::value::of_proc({"a", 0})}};
+    registry jobs{{"a", 1, 1000, 1000}};
+    test::fake_deadlines clock;
+    test::peer by({"a", 0});
+    std::size_t met = 0, whole = 0;
+    for (std::size_t n = 0; whole == 0; ++n) {
+        CAPTURE(n);
+        publications published(jobs, clock, 1u << 20);
+        message::publish request{0, {big, small, custom[0], custom[1]}};
+        auto reply = by.ask<message::status_reply>();
+        const auto answers = by.answers();
+        try {
+            const failing_allocation here(n);
+            published.publish(by.from, std::move(request), std::move(reply));
+        } catch (const std::bad_alloc&) {
+            ++met;
+            CHECK(published.bytes() == 0);
+            continue;
+        }
+        if (by.answers() != answers && !by.out->failed)
+            whole = published.bytes();
+        else
+            CHECK(published.bytes() > 0);
+        by.out->failed = {};
+    }
+    CHECK(met > 5);
+    CHECK(whole > 1000);
+}

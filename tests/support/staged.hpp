@@ -57,10 +57,19 @@ struct stage {
         add(message::commit{{{wire::scope::local, {{"k", wire::value::uint32(7)}}}}});
         add(message::get{"b", 0, {}, "k"});
         add(message::get{"a", 0, {}, "nothing yet"}); // held
-        add(message::get{"a", 0, {{"pmix.timeout", 0, wire::value::of<wire::data_type::int32>(3600)}}, "nothing yet"});
+        const auto number = [](const char* name, std::int32_t n) {
+            return wire::info{name, 0, wire::value::of<wire::data_type::int32>(n)};
+        };
+        add(message::get{"a", 0, {number("pmix.timeout", 3600)}, "nothing yet"});
         message::fence f;
         f.processes = {{"b", wire::rank::wildcard}};
         add(f);
+        const auto until_it_departs = number("pmix.persist", static_cast<std::int32_t>(wire::persistence::process));
+        add(message::publish{0, {until_it_departs, number("service", 1), number("another", 2)}});
+        add(message::lookup{0, {"service"}, {}});
+        add(message::lookup{0, {"nothing yet"}, {number("pmix.wait", 0)}}); // held
+        add(message::lookup{0, {"nothing yet"}, {number("pmix.wait", 0), number("pmix.timeout", 3600)}});
+        add(message::unpublish{0, {"service"}, {}});
         add(message::query{{{{"pmix.qry.ns"}, {}}}});
         add(message::notify{});
         add(message::log{});
@@ -82,6 +91,8 @@ struct stage {
         none("handshakes", s.pending_handshakes());
         none("held gets", s.held_gets());
         none("collectives", s.pending_collectives());
+        none("held lookups", s.held_lookups());
+        none("published bytes", s.published_bytes());
         none("connections of the process", jobs.find(wire::proc{"b", 0})->connections);
         none("open streams", far.is_open());
         none("calls under way", far.busy());

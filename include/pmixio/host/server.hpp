@@ -9,6 +9,7 @@
 #include <pmixio/host/collectives.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/events.hpp>
+#include <pmixio/host/publications.hpp>
 #include <pmixio/host/queries.hpp>
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/store.hpp>
@@ -69,6 +70,10 @@ struct server_settings {
 /// Construction throws std::invalid_argument if a policy that blocks is offered, and there is no pool for it.
 template <host_policies P, class Host = no_host, connection Stream = socket>
 class server {
+    static_assert(keeps_publications<Host> ||
+                      !(handles_publish<Host> || handles_lookup<Host> || handles_unpublish<Host>),
+                  "a host has all of publish, lookup and unpublish, or none: see upcalls.hpp");
+
 public:
     using policies = P;
 
@@ -91,6 +96,10 @@ public:
     std::size_t pending_handshakes() const noexcept { return core_->handshakes.size(); }
     std::size_t held_gets() const noexcept { return core_->data.held(); }
     std::size_t pending_collectives() const noexcept { return core_->fences.pending(); }
+    std::size_t held_lookups() const noexcept { return core_->published.held(); }
+
+    /// Of all users, what counts against limits::published_bytes.
+    std::size_t published_bytes() const noexcept { return core_->published.bytes(); }
 
     /// Whether the kernel can be asked who a peer is, as tried when the server was made. Policies that ask it admit nobody
     /// where this is kernel_unavailable.
@@ -358,7 +367,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
           pool(settings.pool, settings.limits.pending_handshakes), clock(executor),
-          data(jobs, clock, settings.name), fences(jobs, clock), questions(jobs, settings.name)
+          data(jobs, clock, settings.name), fences(jobs, clock),
+          published(jobs, clock, settings.limits.published_bytes), questions(jobs, settings.name)
     {
         for (std::size_t i = 0; i != P::security::size; ++i)
             if (settings.offered.securities[i] && P::security::blocks[i] && !settings.pool)
@@ -549,6 +559,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return;
         data.forget(name);
         fences.forget(name);
+        published.forget(name);
         jobs.remove(name);
     }
 
@@ -600,6 +611,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         detail::tell(settings.observer, event::closed{why, who.nspace, who.rank});
         data.drop(ended.peer.from.session);
         fences.drop(ended.peer.from.session);
+        published.drop(ended.peer.from.session);
         listeners.drop(ended.peer.from.session);
         if (auto* process = jobs.find(who);
             process && process->connections != 0 && --process->connections == 0) {
@@ -621,6 +633,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         process.departed = true;
         data.departed(who);
         fences.departed(who);
+        published.departed(who);
     }
 
     void process_exited(const wire::proc& who)
@@ -644,6 +657,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         close_sessions(nspace);
         data.forget(nspace);
         fences.forget(nspace);
+        published.forget(nspace);
         jobs.remove(nspace); // unless it was a tool's, and went with its last session
         return true;
     }
@@ -695,6 +709,27 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return handle(std::type_identity<message::fence>{}, [&](auto request, auto reply) {
                 fences.fence(who, std::move(request), std::move(reply));
             });
+        case wire::command::publish:
+            return handle(std::type_identity<message::publish>{}, [&](auto request, auto reply) {
+                if constexpr (keeps_publications<Host>)
+                    call(host->publish(who, std::move(request)), std::move(reply));
+                else
+                    published.publish(who, std::move(request), std::move(reply));
+            });
+        case wire::command::lookup:
+            return handle(std::type_identity<message::lookup>{}, [&](auto request, auto reply) {
+                if constexpr (keeps_publications<Host>)
+                    call(host->lookup(who, std::move(request)), std::move(reply));
+                else
+                    published.lookup(who, std::move(request), std::move(reply));
+            });
+        case wire::command::unpublish:
+            return handle(std::type_identity<message::unpublish>{}, [&](auto request, auto reply) {
+                if constexpr (keeps_publications<Host>)
+                    call(host->unpublish(who, std::move(request)), std::move(reply));
+                else
+                    published.unpublish(who, std::move(request), std::move(reply));
+            });
         case wire::command::finalize:
             return handle(std::type_identity<message::finalize>{}, [&](auto, auto reply) {
                 from.peer.finalized = true;
@@ -734,11 +769,12 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     }
 
     /// Answers with what the host's coroutine returns.
-    void call(asio::awaitable<wire::status> upcall, responder<message::status_reply> reply)
+    template <class Outcome, class Reply>
+    void call(asio::awaitable<Outcome> upcall, responder<Reply> reply)
     {
         asio::co_spawn(executor, std::move(upcall),
-                       [reply = std::move(reply)](std::exception_ptr thrown, wire::status outcome) mutable {
-                           reply({thrown ? wire::status::error : outcome});
+                       [reply = std::move(reply)](std::exception_ptr thrown, Outcome outcome) mutable {
+                           thrown ? reply.refuse(wire::status::error) : reply(Reply{std::move(outcome)});
                            if (thrown)
                                std::rethrow_exception(thrown);
                        });
@@ -779,6 +815,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     deadlines<typename P::clock> clock;
     store data;
     collectives fences;
+    publications published;
     events listeners;
     queries questions;
     read_buffer reads;

@@ -4,6 +4,7 @@
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/handshake/identity.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/message/data.hpp>
 #include <pmixio/message/process.hpp>
 
 #include <concepts>
@@ -51,5 +52,27 @@ template <class Host>
 concept handles_abort = requires(Host& host, requester from, message::abort request) {
     { host.abort(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
 };
+
+/// For a host that keeps what processes publish, e.g. where more than one node shall find it: all three of
+/// `asio::awaitable<wire::status> publish(requester, message::publish)`,
+/// `asio::awaitable<message::lookup_reply> lookup(requester, message::lookup)` and
+/// `asio::awaitable<wire::status> unpublish(requester, message::unpublish)`. Each is answered when its coroutine returns,
+/// directives are the host's to obey, and what it keeps is its own to limit; `requester::uid` is proven, the uid in the
+/// message is not. An answer to a process that is gone meanwhile goes nowhere. Without them: the server keeps it, see
+/// host/publications.hpp.
+template <class Host>
+concept handles_publish = requires(Host& host, requester from, message::publish request) {
+    { host.publish(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
+};
+template <class Host>
+concept handles_lookup = requires(Host& host, requester from, message::lookup request) {
+    { host.lookup(from, request) } -> std::same_as<asio::awaitable<message::lookup_reply>>;
+};
+template <class Host>
+concept handles_unpublish = requires(Host& host, requester from, message::unpublish request) {
+    { host.unpublish(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
+};
+template <class Host>
+concept keeps_publications = handles_publish<Host> && handles_lookup<Host> && handles_unpublish<Host>;
 
 } // namespace pmixio
