@@ -1,4 +1,4 @@
-"""The Python bindings as a client: put, commit, fence, get of every peer, finalize."""
+"""The Python bindings as a client: put, commit, fence, get of every peer; publish, lookup, unpublish; finalize."""
 import sys
 
 import pmix
@@ -31,7 +31,19 @@ for peer in range(size):
         found = get(process, f"{key}.{peer}")
         assert found == expected, f"{key}.{peer} is {found!r}"
         checks += 1
+
+assert client.publish([{"key": f"service.{rank}", "value": f"at {rank}", "val_type": pmix.PMIX_STRING}]) == pmix.PMIX_SUCCESS
+assert client.fence([job], []) == pmix.PMIX_SUCCESS
+for peer in range(size):
+    status, found = client.lookup([{"key": f"service.{peer}"}], [])
+    assert status == pmix.PMIX_SUCCESS, f"service.{peer}: {status}"
+    assert [(each["proc"]["rank"], each["value"]) for each in found] == [(peer, f"at {peer}")], found
+    checks += 1
+assert client.fence([job], []) == pmix.PMIX_SUCCESS
+assert client.unpublish([f"service.{rank}"], []) == pmix.PMIX_SUCCESS
+status, found = client.lookup([{"key": f"service.{rank}"}], [])
+assert status == pmix.PMIX_ERR_NOT_FOUND, status
 assert client.finalize([]) == pmix.PMIX_SUCCESS
-assert checks == 3 * size
+assert checks == 4 * size
 print(f"ok python rank {rank} checks {checks}")
 sys.stdout.flush()
