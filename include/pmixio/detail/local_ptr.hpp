@@ -35,7 +35,7 @@ public:
     {
         if (auto* object = std::exchange(object_, nullptr);
             object && --object->local_counted::references_ == 0)
-            delete object;
+            destroy(object);
     }
 
     T* get() const noexcept { return object_; }
@@ -45,6 +45,9 @@ public:
     friend bool operator==(const local_ptr&, const local_ptr&) = default;
 
 private:
+    /// Not inlined: g++ 12 would warn of uses after it, where only the count says that there are none.
+    [[gnu::noinline]] static void destroy(T* object) { delete object; }
+
     void acquire() noexcept
     {
         if (object_)
