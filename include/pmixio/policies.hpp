@@ -98,6 +98,16 @@ struct securities : detail::named_list<checked_security<P>...> {
     static constexpr std::array<bool, sizeof...(P)> blocks{security::blocking_policy<P>...};
     static constexpr std::array<bool, sizeof...(P)> exchanges{security::exchanging_policy<P>...};
 
+    /// pick(), where a policy with an exchange is for clients that name it, and for nobody else: security/policy.hpp says why.
+    static constexpr std::optional<std::size_t> pick_for(bool client, std::string_view wanted,
+                                                         std::array<bool, sizeof...(P)> enabled)
+    {
+        if (wanted.empty() || !client)
+            for (std::size_t i = 0; i != enabled.size(); ++i)
+                enabled[i] &= !exchanges[i];
+        return securities::pick(wanted, enabled);
+    }
+
     /// Calls f(policy) with element `i`.
     template <class F>
     static decltype(auto) visit(const instances& policies, std::size_t i, F&& f)

@@ -176,11 +176,9 @@ asio::awaitable<result<prepared_handshake>> prepare_handshake(const client_setti
         co_return fault::unsupported_peer_kind;
     std::array<bool, P::security::size> provable{};
     for (std::size_t i = 0; i != provable.size(); ++i)
-        provable[i] =
-            P::security::visit(from.policies, i,
-                               []<class S>(const S&) { return security::credential_policy<S>; }) &&
-            !(P::security::exchanges[i] && (from.securities.empty() || from.kind != peer_kind::client));
-    const auto security = P::security::pick(from.securities, provable);
+        provable[i] = P::security::visit(from.policies, i,
+                                         []<class S>(const S&) { return security::credential_policy<S>; });
+    const auto security = P::security::pick_for(from.kind == peer_kind::client, from.securities, provable);
     if (!security)
         co_return fault::unsupported_security;
     const auto encoding = P::buffer_ops::pick(

@@ -48,16 +48,12 @@ struct offer {
 ///
 /// A client must be registered. So must be the rank of a started tool or singleton, if its namespace is; every other tool is
 /// its own word for who it is, and for whom it runs, and must bring no name of a registered process.
-/// A policy with an exchange is picked for clients that name it, and for nobody else: security/policy.hpp says why.
 /// Faults: unsupported_security, unsupported_encoding, unknown_namespace, unknown_rank, name_taken.
 template <host_policies P, process_directory Registry>
 result<claim> resolve(hello said, const Registry& registry, const offer<P>& offered = {})
 {
-    auto securities = offered.securities;
-    if (said.security.empty() || said.kind != peer_kind::client)
-        for (std::size_t i = 0; i != securities.size(); ++i)
-            securities[i] &= !P::security::exchanges[i];
-    const auto security = P::security::pick(said.security, securities);
+    const auto security =
+        P::security::pick_for(said.kind == peer_kind::client, said.security, offered.securities);
     if (!security)
         return fault::unsupported_security;
     const auto encoding = P::buffer_ops::pick(said.encoding, offered.encodings);
@@ -87,8 +83,8 @@ result<claim> resolve(hello said, const Registry& registry, const offer<P>& offe
 /// What a policy is to look at.
 inline security::evidence evidence_of(const claim& c, result<security::kernel_peer> kernel)
 {
-    return {c.said.credential, c.registered.uid,           c.registered.gid,
-            kernel,            c.said.nspace.value_or(""), c.said.rank};
+    return {c.said.credential,          c.registered.uid, c.registered.gid, kernel,
+            c.said.nspace.value_or(""), c.said.rank};
 }
 
 namespace detail {
