@@ -106,6 +106,15 @@ TEST_CASE("a group is destructed with its members since 4.2.4")
           "02 1c 02 04 67 00 02 01 02 04 6e 00 00 02 00");
 }
 
+TEST_CASE("a group is left by its name")
+{
+    const group_leave content{"g", {{"k", 0, value::boolean(true)}}};
+    CHECK(show(*encode<wire::v41>(content, {})) == "02 1b 02 04 67 00 02 01 02 04 6b 00 00 01 01");
+    check_survives(content);
+    check_survives(group_leave{"g", {}}, "2.2.5");
+    CHECK_FALSE((content == group_leave{"g", {}}));
+}
+
 TEST_CASE("the answer to a group construct has the layout of the client's release")
 {
     CHECK((content_of<group_reply>("msg-debian-group_construct-s2c") ==

@@ -30,6 +30,11 @@ TEST_CASE("a status is an error code that keeps its number and has one class")
              {status::unreachable, refusal::gone, "unreachable"},
              {status::lost_connection, refusal::gone, "lost_connection"},
              {status::not_supported, refusal::unsupported, "not_supported"},
+             {status::invalid_operation, refusal::unsupported, "invalid_operation"},
+             {status::group_left, refusal::unsupported, "group_left"},
+             {status::group_construct_abort, refusal::unsupported, "group_construct_abort"},
+             {status::group_construct_complete, refusal::unsupported, "group_construct_complete"},
+             {status::group_member_failed, refusal::unsupported, "group_member_failed"},
              {static_cast<status>(-4711), refusal::unsupported, "status -4711"},
          }) {
         CAPTURE(each.text);

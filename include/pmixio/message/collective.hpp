@@ -114,6 +114,22 @@ struct group_construct {
     }
 };
 
+/// Up to release 6.1; later ones leave by an event, `group_left`.
+struct group_leave {
+    static constexpr auto id = wire::command::group_leave;
+    using reply = status_reply;
+
+    std::string group;
+    std::vector<wire::info> infos;
+
+    friend bool operator==(const group_leave&, const group_leave&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::string>, self.group);
+        io.list(as<data_type::info>, self.infos);
+    }
+};
+
 struct group_destruct {
     static constexpr auto id = wire::command::group_destruct;
     using reply = status_reply;

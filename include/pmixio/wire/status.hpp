@@ -61,6 +61,11 @@ constexpr const char* name_of(status s) noexcept
     case status::not_available: return "not_available";
     case status::event_registration: return "event_registration";
     case status::operation_succeeded: return "operation_succeeded";
+    case status::invalid_operation: return "invalid_operation";
+    case status::group_left: return "group_left";
+    case status::group_construct_abort: return "group_construct_abort";
+    case status::group_construct_complete: return "group_construct_complete";
+    case status::group_member_failed: return "group_member_failed";
     case status::process_terminated: return "process_terminated";
     case status::temporarily_unavailable: return "temporarily_unavailable";
     }

@@ -105,6 +105,11 @@ enum class status : std::int32_t {
     not_available = -64,
     event_registration = -144,
     operation_succeeded = -157,
+    invalid_operation = -158,
+    group_left = -160,
+    group_construct_abort = -165,
+    group_construct_complete = -166,
+    group_member_failed = -170,
     process_terminated = -200,
     temporarily_unavailable = -1367,
 };
