@@ -21,6 +21,9 @@ struct limits {
     std::size_t pending_per_user = 256;
     /// Connections of one rank: children it has forked inherit its identity.
     std::size_t connections_per_rank = 16;
+    /// Groups of processes, and sets of processes that are connected, of one user. Beyond: OUT_OF_RESOURCE to who would
+    /// make another.
+    std::size_t groups_per_user = 1'024;
     /// Payload of one message. Beyond: BAD_PARAM to the request, then close.
     std::size_t message_bytes = 32u << 20;
     /// Output a peer has not read yet. Beyond: close.

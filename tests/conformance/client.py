@@ -1,4 +1,5 @@
-"""The Python bindings as a client: put, commit, fence, get of every peer; publish, lookup, unpublish; finalize."""
+"""The Python bindings as a client: put, commit, fence, get of every peer; publish, lookup, unpublish; connect, disconnect, a
+group; finalize."""
 import sys
 
 import pmix
@@ -43,6 +44,17 @@ assert client.fence([job], []) == pmix.PMIX_SUCCESS
 assert client.unpublish([f"service.{rank}"], []) == pmix.PMIX_SUCCESS
 status, found = client.lookup([{"key": f"service.{rank}"}], [])
 assert status == pmix.PMIX_ERR_NOT_FOUND, status
+assert client.disconnect([job], []) == pmix.PMIX_ERR_INVALID_OPERATION
+assert client.connect([job], []) == pmix.PMIX_SUCCESS
+assert client.disconnect([job], []) == pmix.PMIX_SUCCESS
+status, infos = client.group_construct(
+    "group", [job], [{"key": pmix.PMIX_GROUP_ASSIGN_CONTEXT_ID, "value": True, "val_type": pmix.PMIX_BOOL}])
+assert status == pmix.PMIX_SUCCESS, status
+assert [(each["key"], each["value"]) for each in infos] == [("pmix.grp.ctxid", 1)], infos
+assert client.fence([{"nspace": "group", "rank": pmix.PMIX_RANK_WILDCARD}], []) == pmix.PMIX_SUCCESS
+assert client.group_destruct("group", []) == pmix.PMIX_SUCCESS
+assert client.group_leave("group", []) == pmix.PMIX_ERR_NOT_FOUND
+
 assert client.finalize([]) == pmix.PMIX_SUCCESS
 assert checks == 4 * size
 print(f"ok python rank {rank} checks {checks}")

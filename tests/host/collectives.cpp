@@ -18,9 +18,10 @@ using wire::value;
 constexpr auto all = wire::rank::wildcard;
 
 struct fixture {
-    registry jobs{{"a", 4, 1000, 1000}, {"b", 2, 1000, 1000}};
+    registry jobs{{"a", 4, 1000, 1000}, {"b", 2, 1000, 1000}, {"other", 2, 1001, 1001}};
     test::fake_deadlines clock;
-    collectives fences{jobs, clock};
+    events listeners;
+    collectives fences{jobs, clock, listeners, {"server", 0}, 1};
     peer a0{{"a", 0}}, a1{{"a", 1}}, a2{{"a", 2}}, a3{{"a", 3}}, b0{{"b", 0}};
 
     void fence(peer& by, std::vector<wire::proc> members, std::vector<wire::info> infos = {})
@@ -35,7 +36,7 @@ struct fixture {
     {
         fences.drop(who.from.session);
         jobs.find(who.from.who)->departed = true;
-        fences.departed(who.from.who);
+        fences.departed(who.from.who, true);
     }
 };
 
@@ -186,6 +187,7 @@ TEST_CASE_FIXTURE(fixture, "a participant that joined and left gets nothing, the
 {
     fence(a0, pair);
     depart(a0);
+    CHECK(fences.pending() == 0);
     fence(a1, pair);
     CHECK(a0.answers() == 0);
     CHECK(a1.status() == status::partial_success);
@@ -310,6 +312,16 @@ TEST_CASE_FIXTURE(fixture, "a participant that is not registered is NOT_FOUND at
     CHECK(fences.pending() == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "a participant of another user is NOT_FOUND at once, like one that is not registered")
+{
+    fence(a0, {{"a", 0}, {"other", 0}});
+    CHECK(a0.status() == status::not_found);
+    peer root({"a", 1}, 0); // users are those of the jobs
+    fence(root, {{"a", 1}, {"other", all}});
+    CHECK(root.status() == status::not_found);
+    CHECK(fences.pending() == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "who is not among the participants cannot contribute")
 {
     fence(a2, pair);
@@ -348,9 +360,10 @@ TEST_CASE("collectives that go answer who still waits")
 {
     registry jobs{{"a", 2, 0, 0}};
     test::fake_deadlines clock;
+    events listeners;
     peer waits({"a", 0}, 0);
     {
-        collectives fences(jobs, clock);
+        collectives fences(jobs, clock, listeners, {"server", 0}, 1);
         message::fence request;
         request.processes = whole;
         request.infos = {timeout(4)};

@@ -9,6 +9,7 @@
 namespace {
 
 using namespace pmixio;
+using test::event_of;
 using test::peer;
 using wire::data_range;
 using wire::status;
@@ -31,18 +32,6 @@ struct fixture {
         known.notify(source.from, {code, range, std::move(infos)});
     }
 };
-
-/// The only thing that was sent: an event.
-message::event event_of(const peer& who)
-{
-    REQUIRE(who.answers() == 1);
-    const auto& frame = who.out->frames[0];
-    const auto header = wire::frame_header::parse(std::span(frame).first<wire::frame_header_size>());
-    CHECK(header.tag == wire::event_tag);
-    wire::cursor in(std::span<const std::byte>{frame}.subspan(wire::frame_header_size));
-    CHECK(*message::read_command<wire::v41>(in, {}) == wire::command::notify);
-    return *message::read<message::event, wire::v41>(in, {});
-}
 
 } // namespace
 

@@ -144,6 +144,25 @@ TEST_CASE("connections_per_rank: children share the identity of their parent")
     s.poll();
 }
 
+TEST_CASE("groups_per_user: groups that exist; beyond, none is made")
+{
+    limits bounds;
+    bounds.groups_per_user = 2;
+    stage s(bounds, greeting);
+    CHECK(!outcome(s));
+    for (const char* name : {"one", "two", "three"})
+        s.far.feed(make_frame<wire::v41>(wire::first_request_tag,
+                                         message::group_construct{name, {{"b", 0}}, {}}, {})
+                       .value());
+    s.poll();
+    CHECK(s.under_test->groups() == 2);
+    const bytes last(s.far.output().end() - wire::frame_header_size - 2, s.far.output().end());
+    CHECK(test::payload<message::status_reply>(last).result == wire::status::out_of_resource);
+    s.far.end_input();
+    s.poll();
+    CHECK(s.left_over() == "");
+}
+
 TEST_CASE("message_bytes: the payload of a message; beyond, its sender is told and closed")
 {
     limits bounds;

@@ -287,6 +287,57 @@ TEST_CASE("an event goes from one client to the others")
     to.answer(wire::event_tag);
 }
 
+TEST_CASE("processes connect, disconnect, make a group, leave it and end it")
+{
+    open_server s;
+    open_client c(s, {"b", 0});
+    message::connect connect;
+    connect.processes = {{"b", 0}};
+    message::disconnect disconnect;
+    disconnect.processes = connect.processes;
+    CHECK(c.ask(disconnect) == status::invalid_operation);
+    CHECK(c.ask(connect) == status::success);
+    CHECK(c.ask(disconnect) == status::success);
+    CHECK(c.ask(message::group_construct{"g", {{"b", 0}}, {}}) == status::success);
+    CHECK(c.ask(message::group_construct{"g", {{"b", 0}}, {}}) == status::exists);
+    CHECK(c.ask(message::group_destruct{"g", {}, {}}) == status::success);
+    CHECK(c.ask(message::group_leave{"g", {}}) == status::not_found);
+    const message::notify news{status::group_construct_complete,
+                               wire::data_range::custom,
+                               {{"pmix.grp.id", 0, value::string("g")},
+                                {"pmix.evrange", 0, value::of_proc({"b", 0})}}};
+    CHECK(c.ask(news) == status::success);
+    CHECK(s.under_test->groups() == 1);
+    CHECK(c.ask(news) == status::exists);
+    CHECK(c.ask(message::group_leave{"g", {}}) == status::success);
+    CHECK(s.under_test->groups() == 0);
+}
+
+TEST_CASE("a process is told when one that it is connected with is lost, and not when it finalizes")
+{
+    for (const bool finalizes : {true, false}) {
+        open_server s;
+        open_client stays(s, {"b", 0});
+        CHECK(stays.ask(message::register_events{}) == status::success);
+        message::connect connect;
+        connect.processes = {{"a", 0}, {"b", 0}};
+        stays.send(connect);
+        {
+            open_client leaves(s, {"a", 0});
+            leaves.send(connect);
+            leaves.answer();
+            stays.answer();
+            if (finalizes)
+                CHECK(leaves.ask(message::finalize{}) == status::success);
+        }
+        if (!finalizes)
+            stays.answer(wire::event_tag);
+        s.until([&] { return s.under_test->sessions() == 1; });
+        CHECK(stays.ask(commit_of(1)) == status::success);
+        CHECK(s.under_test->groups() == 1);
+    }
+}
+
 TEST_CASE("who waits for a client that is lost is released")
 {
     open_server s;

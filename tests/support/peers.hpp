@@ -3,6 +3,7 @@
 
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/message/event.hpp>
 #include <pmixio/session/responder.hpp>
 
 #include "bytes.hpp"
@@ -53,9 +54,9 @@ public:
     pmixio::detail::local_ptr<recorder> out;
 
     template <class Reply>
-    responder<Reply> ask()
+    responder<Reply> ask(const wire::agreement& with = {})
     {
-        return responder<Reply>::template to<wire::v41>(pmixio::detail::local_ptr<outlet>(out.get()), ++tag, {});
+        return responder<Reply>::template to<wire::v41>(pmixio::detail::local_ptr<outlet>(out.get()), ++tag, with);
     }
 
     std::size_t answers() const { return out->frames.size(); }
@@ -81,6 +82,18 @@ private:
     static inline std::uint64_t last_session = 0;
     std::uint32_t tag = 100;
 };
+
+/// The only thing that was sent: an event.
+inline message::event event_of(const peer& who)
+{
+    REQUIRE(who.answers() == 1);
+    const auto& frame = who.out->frames[0];
+    const auto header = wire::frame_header::parse(std::span(frame).first<wire::frame_header_size>());
+    CHECK(header.tag == wire::event_tag);
+    wire::cursor in(std::span<const std::byte>{frame}.subspan(wire::frame_header_size));
+    CHECK(*message::read_command<wire::v41>(in, {}) == wire::command::notify);
+    return *message::read<message::event, wire::v41>(in, {});
+}
 
 /// Deadlines that come when a test says so.
 class fake_deadlines final : public deadline_service {

@@ -70,6 +70,23 @@ struct stage {
         add(message::lookup{0, {"nothing yet"}, {number("pmix.wait", 0)}}); // held
         add(message::lookup{0, {"nothing yet"}, {number("pmix.wait", 0), number("pmix.timeout", 3600)}});
         add(message::unpublish{0, {"service"}, {}});
+        message::connect c;
+        c.processes = f.processes;
+        add(c);
+        c.processes.push_back({"a", 0}); // pending
+        c.processes.push_back({"b", 0});
+        add(c);
+        message::disconnect d;
+        d.processes = f.processes;
+        add(d);
+        add(message::group_construct{"a group", {{"b", 0}}, {{"pmix.grp.actxid", 0, wire::value::boolean(true)}}});
+        add(message::group_construct{"a pending group with a long name", {{"a", 0}, {"b", 0}}, {}});
+        add(message::group_destruct{"a group", {}, {}});
+        add(message::group_leave{"a group", {}});
+        add(message::notify{wire::status::group_construct_complete,
+                            wire::data_range::custom,
+                            {{"pmix.grp.id", 0, wire::value::string("another group with a long name")},
+                             {"pmix.evrange", 0, wire::value::of_proc({"b", 0})}}});
         add(message::query{{{{"pmix.qry.ns"}, {}}}});
         add(message::notify{});
         add(message::log{});
@@ -93,6 +110,7 @@ struct stage {
         none("collectives", s.pending_collectives());
         none("held lookups", s.held_lookups());
         none("published bytes", s.published_bytes());
+        none("groups", s.groups());
         none("connections of the process", jobs.find(wire::proc{"b", 0})->connections);
         none("open streams", far.is_open());
         none("calls under way", far.busy());

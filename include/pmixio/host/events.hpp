@@ -47,18 +47,17 @@ public:
     /// Delivers an event from a process.
     void notify(const requester& from, message::notify request)
     {
-        message::event event{request.code, from.who, std::move(request.infos), request.range};
-        const bool only_by_code = flag_attribute(event.infos, "pmix.evnondef");
+        const message::event event{request.code, from.who, std::move(request.infos), request.range};
         const auto named = processes_attribute(event.infos, key::custom_range);
-        // Sending can end a session, which drops its registration.
-        std::vector<std::uint64_t> listeners;
-        for (const auto& [session, registered] : wanted_)
-            if ((registered.codes.contains(event.code) || (registered.all && !only_by_code)) &&
-                reaches(from, registered.from, request.range, named))
-                listeners.push_back(session);
-        for (const auto session : listeners)
-            if (const auto at = wanted_.find(session); at != wanted_.end())
-                at->second.to(wire::event_tag, event);
+        deliver(event, [&](const requester& listener) {
+            return reaches(from, listener, request.range, named);
+        });
+    }
+
+    /// Delivers an event of the server's own to these processes.
+    void tell(const std::set<wire::proc>& whom, const message::event& event)
+    {
+        deliver(event, [&](const requester& listener) { return whom.contains(listener.who); });
     }
 
 private:
@@ -68,6 +67,21 @@ private:
         std::set<wire::status> codes;
         bool all = false;
     };
+
+    template <class Reached>
+    void deliver(const message::event& event, Reached reached)
+    {
+        const bool only_by_code = flag_attribute(event.infos, "pmix.evnondef");
+        // Sending can end a session, which drops its registration.
+        std::vector<std::uint64_t> listeners;
+        for (const auto& [session, registered] : wanted_)
+            if ((registered.codes.contains(event.code) || (registered.all && !only_by_code)) &&
+                reached(registered.from))
+                listeners.push_back(session);
+        for (const auto session : listeners)
+            if (const auto at = wanted_.find(session); at != wanted_.end())
+                at->second.to(wire::event_tag, event);
+    }
 
     static bool reaches(const requester& source, const requester& listener, wire::data_range range,
                         const std::vector<wire::proc>& named)

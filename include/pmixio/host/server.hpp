@@ -95,8 +95,10 @@ public:
     std::size_t sessions() const noexcept { return core_->sessions; }
     std::size_t pending_handshakes() const noexcept { return core_->handshakes.size(); }
     std::size_t held_gets() const noexcept { return core_->data.held(); }
-    std::size_t pending_collectives() const noexcept { return core_->fences.pending(); }
+    std::size_t pending_collectives() const noexcept { return core_->together.pending(); }
     std::size_t held_lookups() const noexcept { return core_->published.held(); }
+    /// Groups of processes that exist, and sets of processes that are connected.
+    std::size_t groups() const noexcept { return core_->together.kept_groups(); }
 
     /// Of all users, what counts against limits::published_bytes.
     std::size_t published_bytes() const noexcept { return core_->published.bytes(); }
@@ -367,8 +369,9 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
           pool(settings.pool, settings.limits.pending_handshakes), clock(executor),
-          data(jobs, clock, settings.name), fences(jobs, clock),
-          published(jobs, clock, settings.limits.published_bytes), questions(jobs, settings.name)
+          data(jobs, clock, settings.name), published(jobs, clock, settings.limits.published_bytes),
+          together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
+          questions(jobs, settings.name)
     {
         for (std::size_t i = 0; i != P::security::size; ++i)
             if (settings.offered.securities[i] && P::security::blocks[i] && !settings.pool)
@@ -558,7 +561,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         if (!nspace || !nspace->of_tool() || nspace->processes()[0].connections != 0)
             return;
         data.forget(name);
-        fences.forget(name);
+        together.forget(name);
         published.forget(name);
         jobs.remove(name);
     }
@@ -610,12 +613,12 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         note_limit(why);
         detail::tell(settings.observer, event::closed{why, who.nspace, who.rank});
         data.drop(ended.peer.from.session);
-        fences.drop(ended.peer.from.session);
+        together.drop(ended.peer.from.session);
         published.drop(ended.peer.from.session);
         listeners.drop(ended.peer.from.session);
         if (auto* process = jobs.find(who);
             process && process->connections != 0 && --process->connections == 0) {
-            depart(who, *process);
+            depart(who, *process, !ended.peer.finalized);
             if constexpr (wants_lost<Host>)
                 if (!ended.peer.finalized && !stopped)
                     host->lost(ended.peer.from);
@@ -628,18 +631,18 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             on_idle();
     }
 
-    void depart(const wire::proc& who, process_record& process)
+    void depart(const wire::proc& who, process_record& process, bool lost)
     {
         process.departed = true;
         data.departed(who);
-        fences.departed(who);
+        together.departed(who, lost);
         published.departed(who);
     }
 
     void process_exited(const wire::proc& who)
     {
         if (auto* process = jobs.find(who); process && process->connections == 0 && !process->departed)
-            depart(who, *process);
+            depart(who, *process, true);
     }
 
     /// Ends the sessions of one namespace; with no name, all.
@@ -656,7 +659,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return false;
         close_sessions(nspace);
         data.forget(nspace);
-        fences.forget(nspace);
+        together.forget(nspace);
         published.forget(nspace);
         jobs.remove(nspace); // unless it was a tool's, and went with its last session
         return true;
@@ -707,7 +710,27 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             });
         case wire::command::fence:
             return handle(std::type_identity<message::fence>{}, [&](auto request, auto reply) {
-                fences.fence(who, std::move(request), std::move(reply));
+                together.fence(who, std::move(request), std::move(reply));
+            });
+        case wire::command::connect:
+            return handle(std::type_identity<message::connect>{}, [&](auto request, auto reply) {
+                together.connect(who, std::move(request), std::move(reply));
+            });
+        case wire::command::disconnect:
+            return handle(std::type_identity<message::disconnect>{}, [&](auto request, auto reply) {
+                together.disconnect(who, std::move(request), std::move(reply));
+            });
+        case wire::command::group_construct:
+            return handle(std::type_identity<message::group_construct>{}, [&](auto request, auto reply) {
+                together.construct(who, std::move(request), std::move(reply));
+            });
+        case wire::command::group_destruct:
+            return handle(std::type_identity<message::group_destruct>{}, [&](auto request, auto reply) {
+                together.destruct(who, std::move(request), std::move(reply));
+            });
+        case wire::command::group_leave:
+            return handle(std::type_identity<message::group_leave>{}, [&](auto request, auto reply) {
+                together.leave(who, std::move(request), std::move(reply));
             });
         case wire::command::publish:
             return handle(std::type_identity<message::publish>{}, [&](auto request, auto reply) {
@@ -760,8 +783,10 @@ struct server<P, Host, Stream>::core : detail::local_counted {
                           [&](auto request, auto reply) { reply(questions.answer(who, request)); });
         case wire::command::notify:
             return handle(std::type_identity<message::notify>{}, [&](auto request, auto reply) {
-                reply({});
-                listeners.notify(who, std::move(request));
+                const auto heard = together.heard(who, request);
+                reply({heard});
+                if (heard == wire::status::success)
+                    listeners.notify(who, std::move(request));
             });
         default: break;
         }
@@ -814,9 +839,9 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     detail::blocking_pool pool;
     deadlines<typename P::clock> clock;
     store data;
-    collectives fences;
     publications published;
     events listeners;
+    collectives together;
     queries questions;
     read_buffer reads;
     std::vector<session_pointer> peers; ///< by index
