@@ -9,7 +9,9 @@
 #include <pmixio/message/control.hpp>
 #include <pmixio/message/data.hpp>
 #include <pmixio/message/event.hpp>
+#include <pmixio/message/forwarding.hpp>
 #include <pmixio/message/process.hpp>
+#include <pmixio/message/spawn.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -40,7 +42,13 @@ using all_messages = decltype(std::tuple_cat(
     std::declval<both<message::register_events>>(), std::declval<std::tuple<message::deregister_events>>(),
     std::declval<std::tuple<message::event>>(), std::declval<both<message::query>>(),
     std::declval<both<message::log>>(), std::declval<both<message::job_control>>(),
-    std::declval<both<message::group_construct>>(), std::declval<both<message::group_destruct>>()));
+    std::declval<both<message::group_construct>>(), std::declval<both<message::group_destruct>>(),
+    std::declval<std::tuple<message::group_leave>>(), std::declval<both<message::spawn>>(),
+    std::declval<both<message::allocate>>(), std::declval<both<message::monitor>>(),
+    std::declval<both<message::get_credential>>(), std::declval<both<message::validate_credential>>(),
+    std::declval<both<message::resolve_peers>>(), std::declval<both<message::resolve_node>>(),
+    std::declval<both<message::iof_pull>>(), std::declval<both<message::iof_push>>(),
+    std::declval<both<message::iof_deregister>>(), std::declval<std::tuple<message::output>>()));
 
 template <class M>
 result<M> read(wire::cursor in, const spoken& as)

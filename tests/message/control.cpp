@@ -61,3 +61,41 @@ TEST_CASE("an answer with no attributes differs from one that does not speak of 
     CHECK(show(*encode<wire::v41>(message::infos_reply{wire::status::success, {{}}}, {})) == "02 00 02 00");
     check_survives(message::infos_reply{wire::status::partial_success, {{{"k", 0, value::uint64(1)}}}});
 }
+
+TEST_CASE("requests for resources, watching and credentials, and their answers")
+{
+    check_survives(message::allocate{1, {{"pmix.alloc.nodes", 0, value::uint64(2)}}});
+    check_survives(
+        message::monitor{{"pmix.monitor.beat", 0, {}}, wire::status::error, {{"k", 8, value::uint32(5)}}});
+    check_survives(message::get_credential{{{"k", 0, {}}}});
+    check_survives(message::validate_credential{bytes(3, std::byte{7}), {}});
+    check_survives(message::credential_reply{wire::status::success, bytes(2, std::byte{9}), {{"k", 0, {}}}});
+    CHECK(show(*encode<wire::v41>(message::allocate{3, {}}, {})) == "02 11 02 03 02 00");
+    CHECK(show(*encode<wire::v41>(message::monitor{{"k", 0, {}}, wire::status::error, {}}, {})) ==
+          "02 13 02 04 6b 00 00 00 02 01 02 00");
+    CHECK(show(*encode<wire::v41>(message::credential_reply{wire::status::success, {std::byte{9}}, {}},
+                                  {})) == "02 00 02 01 09 02 00");
+}
+
+TEST_CASE("who is where, and the answers")
+{
+    check_survives(message::resolve_peers{"node", std::nullopt});
+    check_survives(message::resolve_node{"job"});
+    check_survives(message::peers_reply{wire::status::success, {{"job", 0}, {"job", 3}}});
+    check_survives(message::nodes_reply{wire::status::success, "a,b"});
+    CHECK(show(*encode<wire::v41>(message::resolve_peers{std::nullopt, "j"}, {})) ==
+          "02 25 02 00 02 04 6a 00");
+    CHECK(show(*encode<wire::v41>(message::resolve_node{std::nullopt}, {})) == "02 26 02 00");
+    CHECK(show(*encode<wire::v41>(message::nodes_reply{wire::status::success, "a"}, {})) ==
+          "02 00 02 04 61 00");
+}
+
+TEST_CASE("a failure is a lone status")
+{
+    const auto failed = wire::status::not_found;
+    CHECK(show(*encode<wire::v41>(message::credential_reply{failed, {std::byte{9}}, {}}, {})) == "02 5b");
+    CHECK(show(*encode<wire::v41>(message::peers_reply{failed, {{"a", 0}}}, {})) == "02 5b");
+    CHECK(show(*encode<wire::v41>(message::nodes_reply{failed, "a"}, {})) == "02 5b");
+    CHECK((decode<message::nodes_reply, wire::v41>(hex("02 5b"), {}).value() ==
+           message::nodes_reply{failed, ""}));
+}

@@ -8,7 +8,9 @@
 #include <pmixio/message/control.hpp>
 #include <pmixio/message/data.hpp>
 #include <pmixio/message/event.hpp>
+#include <pmixio/message/forwarding.hpp>
 #include <pmixio/message/process.hpp>
+#include <pmixio/message/spawn.hpp>
 #include <pmixio/wire/frame.hpp>
 
 #include <initializer_list>

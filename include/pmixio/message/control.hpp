@@ -1,10 +1,11 @@
-// Questions and wishes to the host: QUERY, LOG, JOB_CONTROL. messages.md section 7.
+// Questions and wishes to the host: QUERY, LOG, ALLOC, JOB_CONTROL, MONITOR, credentials, RESOLVE. messages.md section 7.
 #pragma once
 
 #include <pmixio/message/message.hpp>
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace pmixio::message {
@@ -63,6 +64,133 @@ struct job_control {
         io.list(as<data_type::proc>, self.targets);
         io.list(as<data_type::info>, self.directives);
     }
+};
+
+/// Wants resources. `directive`: PMIX_ALLOC_NEW (1), EXTEND (2), RELEASE (3), REAQUIRE (4), or the host's own.
+struct allocate {
+    static constexpr auto id = wire::command::allocate;
+    using reply = infos_reply;
+
+    std::uint8_t directive = 0;
+    std::vector<wire::info> infos;
+
+    friend bool operator==(const allocate&, const allocate&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::alloc_directive>, self.directive);
+        io.list(as<data_type::info>, self.infos);
+    }
+};
+
+/// Wants to be watched, as `what` says; `alert`: the code of the event that tells.
+struct monitor {
+    static constexpr auto id = wire::command::monitor;
+    using reply = infos_reply;
+
+    wire::info what;
+    wire::status alert = wire::status::success;
+    std::vector<wire::info> directives;
+
+    friend bool operator==(const monitor&, const monitor&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::info>, self.what);
+        io.item(as<data_type::status>, self.alert);
+        io.list(as<data_type::info>, self.directives);
+    }
+};
+
+struct credential_reply {
+    wire::status result = wire::status::success;
+    wire::byte_buffer credential;
+    std::vector<wire::info> infos;
+
+    friend bool operator==(const credential_reply&, const credential_reply&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::status>, self.result);
+        if (self.result != wire::status::success)
+            return;
+        io.item(as<data_type::byte_object>, self.credential);
+        io.list(as<data_type::info>, self.infos);
+    }
+};
+
+struct get_credential {
+    static constexpr auto id = wire::command::get_credential;
+    using reply = credential_reply;
+
+    std::vector<wire::info> infos;
+
+    friend bool operator==(const get_credential&, const get_credential&) = default;
+    static void items(auto& self, auto& io) { io.list(as<data_type::info>, self.infos); }
+};
+
+struct validate_credential {
+    static constexpr auto id = wire::command::validate_credential;
+    using reply = infos_reply;
+
+    wire::byte_buffer credential;
+    std::vector<wire::info> infos;
+
+    friend bool operator==(const validate_credential&, const validate_credential&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::byte_object>, self.credential);
+        io.list(as<data_type::info>, self.infos);
+    }
+};
+
+struct peers_reply {
+    wire::status result = wire::status::success;
+    std::vector<wire::proc> peers;
+
+    friend bool operator==(const peers_reply&, const peers_reply&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::status>, self.result);
+        if (self.result == wire::status::success)
+            io.list(as<data_type::proc>, self.peers);
+    }
+};
+
+/// Which processes of a job are on a node. Neither: all. Since release 5.0; older ones look into their job data.
+struct resolve_peers {
+    static constexpr auto id = wire::command::resolve_peers;
+    using reply = peers_reply;
+
+    wire::text node, nspace;
+
+    friend bool operator==(const resolve_peers&, const resolve_peers&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::string>, self.node);
+        io.item(as<data_type::string>, self.nspace);
+    }
+};
+
+struct nodes_reply {
+    wire::status result = wire::status::success;
+    std::string nodes; ///< names, comma separated
+
+    friend bool operator==(const nodes_reply&, const nodes_reply&) = default;
+    static void items(auto& self, auto& io)
+    {
+        io.item(as<data_type::status>, self.result);
+        if (self.result == wire::status::success)
+            io.item(as<data_type::string>, self.nodes);
+    }
+};
+
+/// Which nodes a job has; none named: all jobs. Since release 5.0.
+struct resolve_node {
+    static constexpr auto id = wire::command::resolve_node;
+    using reply = nodes_reply;
+
+    wire::text nspace;
+
+    friend bool operator==(const resolve_node&, const resolve_node&) = default;
+    static void items(auto& self, auto& io) { io.item(as<data_type::string>, self.nspace); }
 };
 
 } // namespace pmixio::message
