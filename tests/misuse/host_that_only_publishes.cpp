@@ -1,4 +1,4 @@
-// expect: all of publish, lookup and unpublish, or none
+// expect: a host has all of publish, lookup and unpublish, or none
 #include <pmixio/server.hpp>
 
 struct site : pmixio::defaults {
@@ -9,6 +9,7 @@ struct host {
     asio::awaitable<pmixio::wire::status> publish(pmixio::requester, pmixio::message::publish);
 };
 
-using server = pmixio::server<site, host>;
-
-std::size_t sessions(const server& s) { return s.sessions(); }
+pmixio::server<site, host>* start(asio::io_context& io, pmixio::registry& jobs, host& h)
+{
+    return new pmixio::server<site, host>(io.get_executor(), jobs, h);
+}

@@ -10,6 +10,7 @@ struct host {
     asio::awaitable<pmixio::wire::status> unpublish(pmixio::requester, pmixio::message::unpublish);
 };
 
-using server = pmixio::server<site, host>;
-
-std::size_t sessions(const server& s) { return s.sessions(); }
+pmixio::server<site, host>* start(asio::io_context& io, pmixio::registry& jobs, host& h)
+{
+    return new pmixio::server<site, host>(io.get_executor(), jobs, h);
+}

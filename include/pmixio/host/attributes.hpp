@@ -17,9 +17,9 @@ inline constexpr std::string_view immediate = "pmix.immediate", timeout = "pmix.
                                   collect = "pmix.collect", optional = "pmix.optional", scope = "pmix.scope",
                                   custom_range = "pmix.evrange", affected = "pmix.evproc",
                                   group = "pmix.grp.id", assign_context = "pmix.grp.actxid",
-                                  notify_termination = "pmix.grp.notterm",
-                                  fault_tolerant = "pmix.grp.ftcoll", optional_members = "pmix.grp.opt",
-                                  bootstrap = "pmix.grp.btstrp", add_members = "pmix.grp.add";
+                                  notify_termination = "pmix.grp.notterm", fault_tolerant = "pmix.grp.ftcoll",
+                                  optional_members = "pmix.grp.opt", bootstrap = "pmix.grp.btstrp",
+                                  add_members = "pmix.grp.add";
 } // namespace key
 
 /// Keys that belong to the server: processes cannot put them.

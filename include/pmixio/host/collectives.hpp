@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <list>
 #include <map>
@@ -42,6 +43,16 @@ namespace pmixio {
 /// `pmix.collect` of a fence or who is in a group, end it with BAD_PARAM when it is complete.
 class collectives {
 public:
+    /// The host's part, where it has one: set before the first operation.
+    struct last_word {
+        /// All participants have joined. True: decided(ticket, ...) will be called, later. Other participants of the same
+        /// name begin the next operation meanwhile.
+        std::function<bool(wire::command, message::group_construct, std::uint64_t ticket)> ask;
+        /// It need not be called any more.
+        std::function<void(std::uint64_t ticket)> cancel;
+    };
+    last_word host;
+
     /// All must outlive the collectives. `server`: its name, the source of its events; `groups_per_user`: see limits.
     collectives(registry& jobs, deadline_service& clock, events& listeners, const wire::proc& server,
                 std::size_t groups_per_user)
@@ -123,12 +134,11 @@ public:
             return wire::status::success;
         if (!group || group->empty() || group->size() > wire::max_nspace_length)
             return wire::status::bad_parameter;
-        const auto made = among(wire::command::group_invite, from,
-                                processes_attribute(event.infos, key::custom_range));
+        const auto made =
+            among(wire::command::group_invite, from, processes_attribute(event.infos, key::custom_range));
         std::set<wire::proc> members;
-        const auto found = for_each(made, from, [&](const process_record&, wire::proc each) {
-            members.insert(std::move(each));
-        });
+        const auto found = for_each(
+            made, from, [&](const process_record&, wire::proc each) { members.insert(std::move(each)); });
         return found == wire::status::success
                    ? groups_.add({made.about.user, std::string(*group), {}}, std::move(members))
                    : found;
@@ -139,7 +149,7 @@ public:
     {
         for (auto at = pending_.begin(); at != pending_.end();) {
             const auto here = at++;
-            if (!here->has(who))
+            if (here->ticket != 0 || !here->has(who))
                 continue;
             try {
                 if (!here->gone.insert(who).second)
@@ -160,13 +170,28 @@ public:
     /// The session is closed: nobody waits there for an answer.
     void drop(std::uint64_t session)
     {
-        for (auto& each : pending_)
-            std::erase_if(each.waiting, [&](contribution& c) {
+        for (auto at = pending_.begin(); at != pending_.end();) {
+            const auto here = at++;
+            const auto gone = std::erase_if(here->waiting, [&](contribution& c) {
                 if (c.from.session != session)
                     return false;
                 std::visit([](auto& reply) { reply.abandon(); }, c.reply);
                 return true;
             });
+            if (here->ticket != 0 && gone != 0 && here->waiting.empty())
+                complete(here, wire::status::error);
+        }
+    }
+
+    /// What the host has to say of an operation it was asked about: SUCCESS, or how it ends instead.
+    void decided(std::uint64_t ticket, wire::status outcome)
+    {
+        const auto at = std::find_if(pending_.begin(), pending_.end(),
+                                     [&](const operation& each) { return each.ticket == ticket; });
+        if (at == pending_.end())
+            return;
+        at->ticket = 0;
+        complete(at, outcome == wire::status::success ? at->outcome : outcome);
     }
 
     /// The namespace is about to be removed: operations with its processes end with NOT_FOUND.
@@ -194,7 +219,7 @@ private:
     };
     struct operation {
         wire::command kind{};
-        group_id about; ///< sorted; a wildcard stands for all ranks of its namespace
+        group_id about;                   ///< sorted; a wildcard stands for all ranks of its namespace
         std::vector<wire::proc> of_group; ///< who takes part where `about` is a name
         std::set<std::string> through; ///< groups that its participants are members of, by which it was named
         std::set<wire::proc> joined, gone;
@@ -203,6 +228,9 @@ private:
         bool collect = false, with_context = false, notify = false, of_the_rest = false;
         bool disagreement = false, limited = false;
         deadline_service::deadline limit;
+        std::vector<wire::info> infos; ///< of the first, if there is a host to ask
+        std::uint64_t ticket = 0;      ///< not 0: all have joined, and the host is asked
+        wire::status outcome{};        ///< unless the host decides otherwise
 
         std::vector<wire::proc>& participants() { return about.name.empty() ? about.processes : of_group; }
         const std::vector<wire::proc>& participants() const
@@ -259,7 +287,7 @@ private:
         if (const auto futile = futility(asked); futile != wire::status::success)
             return reply.refuse(futile);
         auto at = std::find_if(pending_.begin(), pending_.end(), [&](const operation& each) {
-            return each.same(asked) && !each.joined.contains(from.who);
+            return each.ticket == 0 && each.same(asked) && !each.joined.contains(from.who);
         });
         if (at != pending_.end()) {
             if (!at->has(from.who))
@@ -278,6 +306,8 @@ private:
             });
             if (found != wire::status::success)
                 return reply.refuse(found);
+            if (host.ask)
+                asked.infos = infos;
             at = pending_.insert(pending_.end(), std::move(asked));
         }
 
@@ -323,7 +353,7 @@ private:
             return left;
         for (auto at = pending_.begin(); at != pending_.end();) {
             const auto here = at++;
-            if (here->about.user != user || !here->through.contains(group) ||
+            if (here->ticket != 0 || here->about.user != user || !here->through.contains(group) ||
                 here->kind == wire::command::disconnect || std::erase(here->participants(), from.who) == 0)
                 continue;
             here->missing -= !here->joined.contains(from.who) && !here->gone.contains(from.who);
@@ -338,16 +368,36 @@ private:
             return;
         const bool aborted = at->kind == wire::command::group_construct;
         const bool whole = at->gone.empty() || at->of_the_rest;
-        complete(at, at->disagreement ? wire::status::bad_parameter
-                     : whole          ? wire::status::success
-                     : aborted        ? wire::status::group_construct_abort
-                                      : wire::status::partial_success);
+        at->outcome = at->disagreement ? wire::status::bad_parameter
+                      : whole          ? wire::status::success
+                      : aborted        ? wire::status::group_construct_abort
+                                       : wire::status::partial_success;
+        if (!host_decides(at))
+            complete(at, at->outcome);
+    }
+
+    bool host_decides(position at) noexcept
+    {
+        if (!host.ask ||
+            (at->outcome != wire::status::success && at->outcome != wire::status::partial_success))
+            return false;
+        try {
+            at->ticket = ++last_ticket_;
+            if (host.ask(at->kind, {at->about.name, at->participants(), std::move(at->infos)}, at->ticket))
+                return true;
+        } catch (const std::bad_alloc&) {
+            at->outcome = wire::status::out_of_resource;
+        }
+        at->ticket = 0;
+        return false;
     }
 
     void complete(position at, wire::status outcome) noexcept
     {
         auto done = std::move(*at);
         pending_.erase(at);
+        if (done.ticket != 0)
+            host.cancel(done.ticket);
         std::map<std::string, message::connect_reply> of_connect;
         message::group_reply of_construct;
         wire::status futile = wire::status::success;
@@ -382,7 +432,8 @@ private:
             return;
         for (auto next = pending_.begin(); next != pending_.end();) {
             const auto here = next++;
-            if (here->same(done)) // those it waits for are told at once that it cannot be
+            if (here->ticket == 0 &&
+                here->same(done)) // those it waits for are told at once that it cannot be
                 complete(here, futile);
         }
     }
@@ -458,6 +509,7 @@ private:
     groups groups_;
     std::list<operation> pending_;
     std::uint64_t last_context_ = 0;
+    std::uint64_t last_ticket_ = 0;
 };
 
 } // namespace pmixio

@@ -49,9 +49,8 @@ public:
     {
         const message::event event{request.code, from.who, std::move(request.infos), request.range};
         const auto named = processes_attribute(event.infos, key::custom_range);
-        deliver(event, [&](const requester& listener) {
-            return reaches(from, listener, request.range, named);
-        });
+        deliver(event,
+                [&](const requester& listener) { return reaches(from, listener, request.range, named); });
     }
 
     /// Delivers an event of the server's own to these processes.

@@ -52,8 +52,8 @@ public:
             ++at->second.times;
             return wire::status::success;
         }
-        const auto of_user =
-            std::count_if(groups_.begin(), groups_.end(), [&](const auto& g) { return g.first.user == id.user; });
+        const auto of_user = std::count_if(groups_.begin(), groups_.end(),
+                                           [&](const auto& g) { return g.first.user == id.user; });
         if (static_cast<std::size_t>(of_user) >= per_user_)
             return wire::status::out_of_resource;
         record made;

@@ -25,10 +25,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <iterator>
+#include <list>
 #include <new>
 #include <optional>
 #include <stdexcept>
@@ -70,10 +73,6 @@ struct server_settings {
 /// Construction throws std::invalid_argument if a policy that blocks is offered, and there is no pool for it.
 template <host_policies P, class Host = no_host, connection Stream = socket>
 class server {
-    static_assert(keeps_publications<Host> ||
-                      !(handles_publish<Host> || handles_lookup<Host> || handles_unpublish<Host>),
-                  "a host has all of publish, lookup and unpublish, or none: see upcalls.hpp");
-
 public:
     using policies = P;
 
@@ -307,7 +306,7 @@ private:
             c.encoding, [&]<class E>(std::type_identity<E>) { return decode_attributes<E>(c.said); });
         if (!infos)
             co_return infos.error();
-        if constexpr (names_tools<Host>) {
+        if constexpr (upcall::tool_connected::in<Host>) {
             tool_request asked{who, std::string(c.said.version), *std::move(infos)};
             auto name = co_await self->host->tool_connected(std::move(asked));
             if (self->stopped) // and the registry may be gone
@@ -373,6 +372,15 @@ struct server<P, Host, Stream>::core : detail::local_counted {
           together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
           questions(jobs, settings.name)
     {
+        upcall::check<Host>();
+        if constexpr (upcall::fence::in<Host> || upcall::connect::in<Host> || upcall::disconnect::in<Host> ||
+                      upcall::group_construct::in<Host> || upcall::group_destruct::in<Host>) {
+            together.host.ask = [this](wire::command kind, message::group_construct joined,
+                                       std::uint64_t ticket) {
+                return ask_about(kind, std::move(joined), ticket);
+            };
+            together.host.cancel = [this](std::uint64_t ticket) { cancel_upcalls(ticket | of_operation); };
+        }
         for (std::size_t i = 0; i != P::security::size; ++i)
             if (settings.offered.securities[i] && P::security::blocks[i] && !settings.pool)
                 throw std::invalid_argument("pmixio::server: \"" + std::string(P::security::names[i]) +
@@ -478,7 +486,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         detail::tell(settings.observer, event::admitted{who.who().nspace, who.who().rank, who.uid(),
                                                         P::security::names[who.security()],
                                                         P::buffer_ops::names[who.encoding()]});
-        if constexpr (wants_connected<Host>)
+        if constexpr (upcall::connected::in<Host>)
             host->connected(who);
         if (!made->closed())
             made->start(std::move(greeting));
@@ -616,10 +624,11 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         together.drop(ended.peer.from.session);
         published.drop(ended.peer.from.session);
         listeners.drop(ended.peer.from.session);
+        cancel_upcalls(ended.peer.from.session);
         if (auto* process = jobs.find(who);
             process && process->connections != 0 && --process->connections == 0) {
             depart(who, *process, !ended.peer.finalized);
-            if constexpr (wants_lost<Host>)
+            if constexpr (upcall::lost::in<Host>)
                 if (!ended.peer.finalized && !stopped)
                     host->lost(ended.peer.from);
             forget_tool(who.nspace);
@@ -696,113 +705,223 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             f(*std::move(request), reply_to<typename M::reply, Encoding>(from, tag));
         };
         const auto& who = from.peer.from;
+        // The host's, if it has it.
+        const auto asked = [&]<class U, class M>(U, std::type_identity<M> type, auto otherwise) {
+            handle(type, [&](auto request, auto reply) {
+                if constexpr (U::template in<Host>)
+                    call(who, U::call(*host, who, std::move(request)), std::move(reply));
+                else
+                    otherwise(std::move(request), std::move(reply));
+            });
+        };
+        const auto not_supported = [](auto&&, auto&& reply) { reply.refuse(wire::status::not_supported); };
+        using std::type_identity;
         switch (*command) {
         case wire::command::req:
-            return handle(std::type_identity<message::req>{},
+            return handle(type_identity<message::req>(),
                           [&](auto, auto reply) { data.job_data(who, std::move(reply)); });
         case wire::command::commit:
-            return handle(std::type_identity<message::commit>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::commit>(), [&](auto request, auto reply) {
                 data.commit(who, std::move(request), std::move(reply));
             });
         case wire::command::get:
-            return handle(std::type_identity<message::get>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::get>(), [&](auto request, auto reply) {
+                if constexpr (upcall::direct_modex::in<Host>)
+                    if (!jobs.find(request.nspace))
+                        return call(who, host->direct_modex(who, std::move(request)), std::move(reply));
                 data.get(who, std::move(request), std::move(reply));
             });
         case wire::command::fence:
-            return handle(std::type_identity<message::fence>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::fence>(), [&](auto request, auto reply) {
                 together.fence(who, std::move(request), std::move(reply));
             });
         case wire::command::connect:
-            return handle(std::type_identity<message::connect>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::connect>(), [&](auto request, auto reply) {
                 together.connect(who, std::move(request), std::move(reply));
             });
         case wire::command::disconnect:
-            return handle(std::type_identity<message::disconnect>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::disconnect>(), [&](auto request, auto reply) {
                 together.disconnect(who, std::move(request), std::move(reply));
             });
         case wire::command::group_construct:
-            return handle(std::type_identity<message::group_construct>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::group_construct>(), [&](auto request, auto reply) {
                 together.construct(who, std::move(request), std::move(reply));
             });
         case wire::command::group_destruct:
-            return handle(std::type_identity<message::group_destruct>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::group_destruct>(), [&](auto request, auto reply) {
                 together.destruct(who, std::move(request), std::move(reply));
             });
         case wire::command::group_leave:
-            return handle(std::type_identity<message::group_leave>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::group_leave>(), [&](auto request, auto reply) {
                 together.leave(who, std::move(request), std::move(reply));
             });
         case wire::command::publish:
-            return handle(std::type_identity<message::publish>{}, [&](auto request, auto reply) {
-                if constexpr (keeps_publications<Host>)
-                    call(host->publish(who, std::move(request)), std::move(reply));
-                else
-                    published.publish(who, std::move(request), std::move(reply));
+            return asked(upcall::publish(), type_identity<message::publish>(), [&](auto request, auto reply) {
+                published.publish(who, std::move(request), std::move(reply));
             });
         case wire::command::lookup:
-            return handle(std::type_identity<message::lookup>{}, [&](auto request, auto reply) {
-                if constexpr (keeps_publications<Host>)
-                    call(host->lookup(who, std::move(request)), std::move(reply));
-                else
-                    published.lookup(who, std::move(request), std::move(reply));
+            return asked(upcall::lookup(), type_identity<message::lookup>(), [&](auto request, auto reply) {
+                published.lookup(who, std::move(request), std::move(reply));
             });
         case wire::command::unpublish:
-            return handle(std::type_identity<message::unpublish>{}, [&](auto request, auto reply) {
-                if constexpr (keeps_publications<Host>)
-                    call(host->unpublish(who, std::move(request)), std::move(reply));
-                else
-                    published.unpublish(who, std::move(request), std::move(reply));
-            });
+            return asked(upcall::unpublish(), type_identity<message::unpublish>(),
+                         [&](auto request, auto reply) {
+                             published.unpublish(who, std::move(request), std::move(reply));
+                         });
         case wire::command::finalize:
-            return handle(std::type_identity<message::finalize>{}, [&](auto, auto reply) {
+            return handle(type_identity<message::finalize>(), [&](auto, auto reply) {
                 from.peer.finalized = true;
                 listeners.drop(who.session);
                 reply({});
-                if constexpr (wants_finalized<Host>)
+                if constexpr (upcall::finalized::in<Host>)
                     host->finalized(who);
             });
-        case wire::command::abort:
-            if constexpr (handles_abort<Host>)
-                return handle(std::type_identity<message::abort>{}, [&](auto request, auto reply) {
-                    call(host->abort(who, std::move(request)), std::move(reply));
-                });
-            break;
         case wire::command::register_events:
-            return handle(std::type_identity<message::register_events>{}, [&](auto request, auto reply) {
+            return handle(type_identity<message::register_events>(), [&](auto request, auto reply) {
                 listeners.add(who, request,
                               notifier<message::event>::template to<Encoding>(
                                   detail::local_ptr<outlet>(&from), from.peer.with));
                 reply({});
+                if constexpr (upcall::register_events::in<Host>)
+                    host->register_events(who, request);
             });
         case wire::command::deregister_events: { // never answered
             const auto request = message::read<message::deregister_events, Encoding>(in, from.peer.with);
-            return request ? listeners.remove(who, *request) : report_malformed(from, request.error());
+            if (!request)
+                return report_malformed(from, request.error());
+            listeners.remove(who, *request);
+            if constexpr (upcall::deregister_events::in<Host>)
+                host->deregister_events(who, *request);
+            return;
         }
         case wire::command::query:
-            return handle(std::type_identity<message::query>{},
+            return handle(type_identity<message::query>(),
                           [&](auto request, auto reply) { reply(questions.answer(who, request)); });
         case wire::command::notify:
-            return handle(std::type_identity<message::notify>{}, [&](auto request, auto reply) {
-                const auto heard = together.heard(who, request);
-                reply({heard});
-                if (heard == wire::status::success)
-                    listeners.notify(who, std::move(request));
+            return handle(type_identity<message::notify>(), [&](auto request, auto reply) {
+                notify(who, std::move(request), std::move(reply));
             });
+        case wire::command::abort:
+            return asked(upcall::abort(), type_identity<message::abort>(), not_supported);
+        case wire::command::spawn:
+            return asked(upcall::spawn(), type_identity<message::spawn>(), not_supported);
+        case wire::command::log: return asked(upcall::log(), type_identity<message::log>(), not_supported);
+        case wire::command::job_control:
+            return asked(upcall::job_control(), type_identity<message::job_control>(), not_supported);
+        case wire::command::monitor:
+            return asked(upcall::monitor(), type_identity<message::monitor>(), not_supported);
+        case wire::command::allocate:
+            return asked(upcall::allocate(), type_identity<message::allocate>(), not_supported);
+        case wire::command::get_credential:
+            return asked(upcall::get_credential(), type_identity<message::get_credential>(), not_supported);
+        case wire::command::validate_credential:
+            return asked(upcall::validate_credential(), type_identity<message::validate_credential>(),
+                         not_supported);
+        case wire::command::iof_push:
+            return asked(upcall::iof_push(), type_identity<message::iof_push>(), not_supported);
         default: break;
         }
         refuse_request<Encoding>(from, tag, wire::status::not_supported);
     }
 
+    void notify(const requester& from, message::notify request, responder<message::status_reply> reply)
+    {
+        const auto tell = [this](const requester& who, message::notify event) {
+            const auto heard = together.heard(who, event);
+            if (heard == wire::status::success)
+                listeners.notify(who, std::move(event));
+            return heard;
+        };
+        if constexpr (upcall::notify::in<Host>) {
+            auto asked = host->notify(from, request);
+            run(from.session, std::move(asked),
+                [=, request = std::move(request), reply = std::move(reply)](wire::status* said) mutable {
+                    const auto outcome = said ? *said : wire::status::error;
+                    reply({outcome == wire::status::success ? tell(from, std::move(request)) : outcome});
+                });
+        } else {
+            reply({tell(from, std::move(request))});
+        }
+    }
+
     /// Answers with what the host's coroutine returns.
     template <class Outcome, class Reply>
-    void call(asio::awaitable<Outcome> upcall, responder<Reply> reply)
+    void call(const requester& from, asio::awaitable<Outcome> upcall, responder<Reply> reply)
     {
-        asio::co_spawn(executor, std::move(upcall),
-                       [reply = std::move(reply)](std::exception_ptr thrown, Outcome outcome) mutable {
-                           thrown ? reply.refuse(wire::status::error) : reply(Reply{std::move(outcome)});
-                           if (thrown)
-                               std::rethrow_exception(thrown);
-                       });
+        run(from.session, std::move(upcall), [reply = std::move(reply)](Outcome* outcome) mutable {
+            outcome ? reply(Reply{std::move(*outcome)}) : reply.refuse(wire::status::error);
+        });
+    }
+
+    /// Runs a coroutine of the host until cancel_upcalls(whose). `end`: called with what it returned, or nothing if it
+    /// threw or was cancelled.
+    template <class Outcome, class End>
+    void run(std::uint64_t whose, asio::awaitable<Outcome> upcall, End end)
+    {
+        struct listed {
+            listed(core& c, std::uint64_t of) : owner(&c), at(c.upcalls.emplace(c.upcalls.end(), of)) {}
+            listed(listed&&) noexcept = default;
+            ~listed()
+            {
+                if (owner)
+                    owner->upcalls.erase(at);
+            }
+            core_pointer owner;
+            typename std::list<running>::iterator at;
+        };
+        listed entry(*this, whose);
+        const auto slot = entry.at->cancel.slot();
+        auto done = [entry = std::move(entry), end = std::move(end)](std::exception_ptr thrown,
+                                                                     Outcome outcome) mutable {
+            const bool cancelled = entry.at->whose == 0;
+            end(thrown || cancelled ? nullptr : &outcome);
+            if (thrown && !cancelled)
+                std::rethrow_exception(thrown);
+        };
+        asio::co_spawn(executor, std::move(upcall), asio::bind_cancellation_slot(slot, std::move(done)));
+    }
+
+    /// All have joined an operation. True: the host decides about it, and `together` will hear of it.
+    bool ask_about(wire::command kind, message::group_construct joined, std::uint64_t ticket)
+    {
+        const auto decide = [&]<class U, class M>(U, M m) {
+            if constexpr (U::template in<Host>)
+                run(ticket | of_operation, U::call(*host, std::move(m)), [this, ticket](wire::status* said) {
+                    together.decided(ticket, said ? *said : wire::status::error);
+                });
+            return U::template in<Host>;
+        };
+        const auto among = [&]<class M>(M m) {
+            m.processes = std::move(joined.processes);
+            m.infos = std::move(joined.infos);
+            return m;
+        };
+        switch (kind) {
+        case wire::command::fence: return decide(upcall::fence(), among(message::fence()));
+        case wire::command::connect: return decide(upcall::connect(), among(message::connect()));
+        case wire::command::disconnect: return decide(upcall::disconnect(), among(message::disconnect()));
+        case wire::command::group_construct: return decide(upcall::group_construct(), std::move(joined));
+        case wire::command::group_destruct: {
+            message::group_destruct m;
+            m.group = std::move(joined.group);
+            m.members = std::move(joined.processes);
+            m.infos = std::move(joined.infos);
+            return decide(upcall::group_destruct(), std::move(m));
+        }
+        default: return false;
+        }
+    }
+
+    void cancel_upcalls(std::uint64_t whose)
+    {
+        const auto next = [&] {
+            return std::find_if(upcalls.begin(), upcalls.end(),
+                                [&](const auto& each) { return each.whose == whose; });
+        };
+        for (auto at = next(); at != upcalls.end(); at = next()) {
+            at->whose = 0;
+            at->cancel.emit(asio::cancellation_type::terminal);
+        }
     }
 
     template <class Encoding>
@@ -844,6 +963,13 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     collectives together;
     queries questions;
     read_buffer reads;
+    struct running {
+        explicit running(std::uint64_t of) : whose(of) {}
+        std::uint64_t whose; ///< a session's, or an operation's with of_operation; 0: cancelled
+        asio::cancellation_signal cancel;
+    };
+    static constexpr std::uint64_t of_operation = std::uint64_t{1} << 63;
+    std::list<running> upcalls;         ///< of the host, under way
     std::vector<session_pointer> peers; ///< by index
     std::vector<std::uint32_t> unused;  ///< free indices
     std::size_t sessions = 0;

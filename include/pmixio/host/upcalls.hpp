@@ -4,30 +4,24 @@
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/handshake/identity.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/message/collective.hpp>
+#include <pmixio/message/control.hpp>
 #include <pmixio/message/data.hpp>
+#include <pmixio/message/event.hpp>
+#include <pmixio/message/forwarding.hpp>
 #include <pmixio/message/process.hpp>
+#include <pmixio/message/spawn.hpp>
 
 #include <concepts>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace pmixio {
 
 /// A host with nothing to say.
 struct no_host {};
-
-/// `void connected(const identity&)`: a peer was admitted and answered.
-template <class Host>
-concept wants_connected = requires(Host& host, const identity& who) { host.connected(who); };
-
-/// `void finalized(const requester&)`: a process said that it is done; its connection is about to end.
-template <class Host>
-concept wants_finalized = requires(Host& host, const requester& who) { host.finalized(who); };
-
-/// `void lost(const requester&)`: a process's last connection ended, and it had not finalized. The process may still be
-/// running: only its exit tells.
-template <class Host>
-concept wants_lost = requires(Host& host, const requester& who) { host.lost(who); };
 
 /// A tool, launcher or singleton that no job has. Who it runs for is proven, what it says of itself is not.
 struct tool_request {
@@ -36,43 +30,192 @@ struct tool_request {
     std::vector<wire::info> infos; ///< what it was initialised with, and e.g. `pmix.ppid`, `pmix.cmd.line`
 };
 
-/// `asio::awaitable<result<wire::proc>> tool_connected(tool_request)`: may such a peer connect, and as whom? Return
-/// `request.peer.who()` to accept it: a tool without a name gets one then, or the one returned instead. A tool that has a
-/// name cannot be given another (refused_by_host). Errors are told to the peer as status_for() says. The handshake's
-/// deadline covers the call; it is cancelled at its end.
+/// The upcalls. Of each, FORM is what the host's function of that name looks like; a function of the name that cannot be
+/// called so, or returns something else, is an error at compile time that says so.
+///
+/// Those that return an awaitable answer a request with what they return, or with ERROR if they throw, which is then
+/// rethrown. They run on the server's executor, and are cancelled (terminal) when the session that asked ends, or the server
+/// is stopped or destroyed; a host's coroutine may end then without an answer, by the exception of the operation that was
+/// cancelled. `requester::uid` is proven; what the message says of its sender is not.
+///
+/// The others are told, and must not throw.
+namespace upcall {
+
+template <class Result, class... Arguments>
+struct form {
+    using result = Result;
+    template <class Call, class Host>
+    static constexpr bool fits = requires(Call call, Host& host, Arguments... arguments) {
+        { call(host, std::forward<Arguments>(arguments)...) } -> std::same_as<Result>;
+    };
+};
+
+/// A coroutine that answers a request. A lone status stands for the reply that is one.
+template <class Request>
+using outcome = std::conditional_t<std::same_as<typename Request::reply, message::status_reply>, wire::status,
+                                   typename Request::reply>;
+template <class Request>
+struct answers : form<asio::awaitable<outcome<Request>>, const requester&, Request> {};
+/// A coroutine that is asked once per operation, when all its local participants have joined.
+template <class Request>
+struct completes : form<asio::awaitable<wire::status>, Request> {};
+
+/// `in<Host>`: whether the host has it. `call(host, ...)`: calls it. `check<Host>()`: compiles unless the host has it in
+/// another form.
+#define PMIXIO_UPCALL(NAME, FORM, ...)                                                                       \
+    struct NAME : __VA_ARGS__ {                                                                              \
+        static constexpr auto call =                                                                         \
+            []<class Host, class... T>(                                                                      \
+                Host& host, T&&... arguments) -> decltype(host.NAME(std::forward<T>(arguments)...)) {        \
+            return host.NAME(std::forward<T>(arguments)...);                                                 \
+        };                                                                                                   \
+        template <class Host>                                                                                \
+        static constexpr bool in = NAME::template fits<decltype(call), Host>;                                \
+        template <class Host>                                                                                \
+        static constexpr bool check()                                                                        \
+        {                                                                                                    \
+            static_assert(in<Host> || !named<Host>(), "the host's " #NAME " is not of the form " FORM);      \
+            return true;                                                                                     \
+        }                                                                                                    \
+                                                                                                             \
+    private:                                                                                                 \
+        struct same_name {                                                                                   \
+            int NAME;                                                                                        \
+        };                                                                                                   \
+        template <class Host>                                                                                \
+        struct together : Host, same_name {};                                                                \
+        template <class Host>                                                                                \
+        static constexpr bool named()                                                                        \
+        {                                                                                                    \
+            if constexpr (std::is_final_v<Host>)                                                             \
+                return requires { &Host::NAME; };                                                            \
+            else /* ambiguous? */                                                                            \
+                return !requires { &together<Host>::NAME; };                                                 \
+        }                                                                                                    \
+    }
+
+/// A peer was admitted and answered.
+PMIXIO_UPCALL(connected, "void connected(const identity&)", form<void, const identity&>);
+
+/// A process said that it is done; its connection is about to end.
+PMIXIO_UPCALL(finalized, "void finalized(const requester&)", form<void, const requester&>);
+
+/// A process's last connection ended, and it had not finalized. The process may still be running: only its exit tells.
+PMIXIO_UPCALL(lost, "void lost(const requester&)", form<void, const requester&>);
+
+/// May such a peer connect, and as whom? Return `request.peer.who()` to accept it: a tool without a name gets one then, or
+/// the one returned instead. A tool that has a name cannot be given another (refused_by_host). Errors are told to the peer
+/// as status_for() says. The handshake's deadline covers the call; it is cancelled at its end.
 /// Without it: tools of this process's user and of root are accepted.
-template <class Host>
-concept names_tools = requires(Host& host, tool_request request) {
-    { host.tool_connected(std::move(request)) } -> std::same_as<asio::awaitable<result<wire::proc>>>;
-};
+PMIXIO_UPCALL(tool_connected, "asio::awaitable<result<wire::proc>> tool_connected(tool_request)",
+              form<asio::awaitable<result<wire::proc>>, tool_request>);
 
-/// `asio::awaitable<wire::status> abort(requester, message::abort)`: a process wants processes killed. It is answered when
-/// the coroutine returns, and waits for that: return first, kill then. Without it: NOT_SUPPORTED.
-template <class Host>
-concept handles_abort = requires(Host& host, requester from, message::abort request) {
-    { host.abort(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
-};
+/// A process wants processes killed. It waits for the answer: return first, kill then. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(abort, "asio::awaitable<wire::status> abort(requester, message::abort)",
+              answers<message::abort>);
 
-/// For a host that keeps what processes publish, e.g. where more than one node shall find it: all three of
-/// `asio::awaitable<wire::status> publish(requester, message::publish)`,
-/// `asio::awaitable<message::lookup_reply> lookup(requester, message::lookup)` and
-/// `asio::awaitable<wire::status> unpublish(requester, message::unpublish)`. Each is answered when its coroutine returns,
-/// directives are the host's to obey, and what it keeps is its own to limit; `requester::uid` is proven, the uid in the
-/// message is not. An answer to a process that is gone meanwhile goes nowhere. Without them: the server keeps it, see
+/// A process wants a job started. The namespace returned must be registered by then. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(spawn, "asio::awaitable<message::spawn_reply> spawn(requester, message::spawn)",
+              answers<message::spawn>);
+
+/// Data of a process that no registered job has. Without it: NOT_FOUND.
+PMIXIO_UPCALL(direct_modex, "asio::awaitable<message::get_reply> direct_modex(requester, message::get)",
+              answers<message::get>);
+
+/// For a host that keeps what processes publish, e.g. where more than one node shall find it: all three of these, or none.
+/// Directives are the host's to obey, and what it keeps is its own to limit. Without them: the server keeps it, see
 /// host/publications.hpp.
+PMIXIO_UPCALL(publish, "asio::awaitable<wire::status> publish(requester, message::publish)",
+              answers<message::publish>);
+PMIXIO_UPCALL(lookup, "asio::awaitable<message::lookup_reply> lookup(requester, message::lookup)",
+              answers<message::lookup>);
+PMIXIO_UPCALL(unpublish, "asio::awaitable<wire::status> unpublish(requester, message::unpublish)",
+              answers<message::unpublish>);
+
+/// All participants of an operation have joined, and it shall end with the status that is returned. The message has the
+/// attributes of the first that joined. Cancelled when nobody waits for it any more. Without them: success.
+PMIXIO_UPCALL(fence, "asio::awaitable<wire::status> fence(message::fence)", completes<message::fence>);
+PMIXIO_UPCALL(connect, "asio::awaitable<wire::status> connect(message::connect)",
+              completes<message::connect>);
+PMIXIO_UPCALL(disconnect, "asio::awaitable<wire::status> disconnect(message::disconnect)",
+              completes<message::disconnect>);
+PMIXIO_UPCALL(group_construct, "asio::awaitable<wire::status> group_construct(message::group_construct)",
+              completes<message::group_construct>);
+PMIXIO_UPCALL(group_destruct, "asio::awaitable<wire::status> group_destruct(message::group_destruct)",
+              completes<message::group_destruct>);
+
+/// A process registers for events, or does not want them any more.
+PMIXIO_UPCALL(register_events, "void register_events(const requester&, const message::register_events&)",
+              form<void, const requester&, const message::register_events&>);
+PMIXIO_UPCALL(deregister_events,
+              "void deregister_events(const requester&, const message::deregister_events&)",
+              form<void, const requester&, const message::deregister_events&>);
+
+/// A process has an event for others. If SUCCESS is returned, those of this server get it then. Without it: the same.
+PMIXIO_UPCALL(notify, "asio::awaitable<wire::status> notify(requester, message::notify)",
+              answers<message::notify>);
+
+/// A process asks for keys that the server has no answer to; the message has only these. Without it: they are not found.
+PMIXIO_UPCALL(query, "asio::awaitable<message::infos_reply> query(requester, message::query)",
+              answers<message::query>);
+
+/// A process has something for a log. Without it: what server_settings allows, see host/logging.hpp.
+PMIXIO_UPCALL(log, "asio::awaitable<wire::status> log(requester, message::log)", answers<message::log>);
+
+/// A process wants a job controlled, in ways that the server has no part in. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(job_control,
+              "asio::awaitable<message::infos_reply> job_control(requester, message::job_control)",
+              answers<message::job_control>);
+
+/// A process wants something watched that the server does not watch itself. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(monitor, "asio::awaitable<message::infos_reply> monitor(requester, message::monitor)",
+              answers<message::monitor>);
+
+/// A process wants resources. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(allocate, "asio::awaitable<message::infos_reply> allocate(requester, message::allocate)",
+              answers<message::allocate>);
+
+/// A process wants a credential made, or one judged. Without them: the server's security policies, as far as they can.
+PMIXIO_UPCALL(get_credential,
+              "asio::awaitable<message::credential_reply> get_credential(requester, message::get_credential)",
+              answers<message::get_credential>);
+PMIXIO_UPCALL(
+    validate_credential,
+    "asio::awaitable<message::infos_reply> validate_credential(requester, message::validate_credential)",
+    answers<message::validate_credential>);
+
+/// A process has input for others. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(iof_push, "asio::awaitable<wire::status> iof_push(requester, message::iof_push)",
+              answers<message::iof_push>);
+
+#undef PMIXIO_UPCALL
+
+/// Whether the host keeps publications.
 template <class Host>
-concept handles_publish = requires(Host& host, requester from, message::publish request) {
-    { host.publish(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
-};
+inline constexpr bool keeps_publications = publish::in<Host> && lookup::in<Host> && unpublish::in<Host>;
+
+/// Compiles if all that the host has is of the expected form. Host must be complete.
 template <class Host>
-concept handles_lookup = requires(Host& host, requester from, message::lookup request) {
-    { host.lookup(from, request) } -> std::same_as<asio::awaitable<message::lookup_reply>>;
-};
-template <class Host>
-concept handles_unpublish = requires(Host& host, requester from, message::unpublish request) {
-    { host.unpublish(from, request) } -> std::same_as<asio::awaitable<wire::status>>;
-};
-template <class Host>
-concept keeps_publications = handles_publish<Host> && handles_lookup<Host> && handles_unpublish<Host>;
+constexpr void check()
+{
+    const auto all = []<class... Upcall>(std::type_identity<Upcall>...) {
+        return (Upcall::template check<Host>() && ...);
+    };
+    using std::type_identity;
+    static_assert(all(type_identity<connected>(), type_identity<finalized>(), type_identity<lost>(),
+                      type_identity<tool_connected>(), type_identity<upcall::abort>(), type_identity<spawn>(),
+                      type_identity<direct_modex>(), type_identity<publish>(), type_identity<lookup>(),
+                      type_identity<unpublish>(), type_identity<fence>(), type_identity<upcall::connect>(),
+                      type_identity<disconnect>(), type_identity<group_construct>(),
+                      type_identity<group_destruct>(), type_identity<register_events>(),
+                      type_identity<deregister_events>(), type_identity<notify>(), type_identity<query>(),
+                      type_identity<upcall::log>(), type_identity<job_control>(), type_identity<monitor>(),
+                      type_identity<allocate>(), type_identity<get_credential>(),
+                      type_identity<validate_credential>(), type_identity<iof_push>()));
+    static_assert(keeps_publications<Host> || !(publish::in<Host> || lookup::in<Host> || unpublish::in<Host>),
+                  "a host has all of publish, lookup and unpublish, or none");
+}
+
+} // namespace upcall
 
 } // namespace pmixio

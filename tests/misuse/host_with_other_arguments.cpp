@@ -1,0 +1,15 @@
+// expect: the host's lost is not of the form void lost(const requester&)
+#include <pmixio/server.hpp>
+
+struct site : pmixio::defaults {
+    using security = pmixio::securities<pmixio::security::native>;
+};
+
+struct host {
+    void lost(const pmixio::wire::proc&);
+};
+
+pmixio::server<site, host>* start(asio::io_context& io, pmixio::registry& jobs, host& h)
+{
+    return new pmixio::server<site, host>(io.get_executor(), jobs, h);
+}
