@@ -75,13 +75,13 @@ install_packages || { fail 'packages'; exit 1; }
 # The sanitizers of g++ 12 and clang 14 fail at random where the kernel scatters addresses widely.
 fixed_addresses=$(setarch -R true 2>/dev/null && echo setarch -R)
 
-# -O0: with Asio and both sanitizers, g++ takes more than twice as long at -O1.
-san='-Db_sanitize=address,undefined -Doptimization=0'
+# The sanitizers go with clang, which compiles with them in half of g++'s time; -O0, as -O1 takes twice as long.
+san='-Db_sanitize=address,undefined -Doptimization=0 -Db_lundef=false'
 if [ "${1:-}" = quick ]; then
-    leg gcc g++ "$san" '' --suite unit
+    leg gcc g++ '-Doptimization=0' '' --suite unit
 else
-    leg gcc g++ "$san" all
-    leg clang clang++ "$san -Db_lundef=false" all --no-suite conformance --no-suite storm
+    leg clang clang++ "$san" all
+    leg gcc g++ '-Doptimization=0' all --no-suite conformance --no-suite storm
     leg release g++ '--buildtype=release' '' --suite examples --suite release
     leg tsan g++ '-Db_sanitize=thread -Doptimization=1' '' --suite tsan
     if ! command -v clang++-19 >/dev/null; then
