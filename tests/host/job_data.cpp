@@ -167,3 +167,35 @@ TEST_CASE("what a foreign process learns of a job has an array for each rank")
         CHECK(data[job_keys.size() + rank] == wire::kval{"pmix.pdata", value::infos(keys)});
     }
 }
+
+TEST_CASE("a job of several applications has an array of each, and its ranks know theirs")
+{
+    job several{"a", 5, 1000, 1000, "node7"};
+    several.applications = {{2, "one -x", "/tmp"}, {0}, {3}};
+    const auto data = job_level_data(several, server);
+    CHECK(at(data, "pmix.job.napps") == value::uint32(3));
+    std::vector<value> arrays;
+    for (const auto& each : data)
+        if (each.key == "pmix.app.arr")
+            arrays.push_back(each.content);
+    CHECK(arrays == std::vector<value>{
+                        value::infos(std::vector<wire::info>{{"pmix.appnum", 0, value::uint32(0)},
+                                                             {"pmix.app.size", 0, value::uint32(2)},
+                                                             {"pmix.aldr", 0, value::rank(0)},
+                                                             {"pmix.app.argv", 0, value::string("one -x")},
+                                                             {"pmix.wdir", 0, value::string("/tmp")}}),
+                        value::infos(std::vector<wire::info>{{"pmix.appnum", 0, value::uint32(1)},
+                                                             {"pmix.app.size", 0, value::uint32(0)},
+                                                             {"pmix.aldr", 0, value::rank(2)}}),
+                        value::infos(std::vector<wire::info>{{"pmix.appnum", 0, value::uint32(2)},
+                                                             {"pmix.app.size", 0, value::uint32(3)},
+                                                             {"pmix.aldr", 0, value::rank(2)}})});
+    const auto numbers = [&](wire::rank_type rank) {
+        const auto keys = process_level_data(several, rank);
+        return std::pair(at(keys, "pmix.appnum").to_integer().value(),
+                         at(keys, "pmix.apprank").to_integer().value());
+    };
+    CHECK(numbers(1) == std::pair<std::int64_t, std::int64_t>(0, 1));
+    CHECK(numbers(2) == std::pair<std::int64_t, std::int64_t>(2, 0));
+    CHECK(numbers(4) == std::pair<std::int64_t, std::int64_t>(2, 2));
+}

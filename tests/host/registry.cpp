@@ -121,3 +121,13 @@ TEST_CASE("a tool is found by its rank, is no process of a job, and takes no nam
     CHECK(all == 3);
     CHECK(tools == 2);
 }
+
+TEST_CASE("the applications of a job add up to it")
+{
+    registry jobs;
+    job what{"a", 3, 1000, 1000};
+    what.applications = {{1}, {1}};
+    CHECK_THROWS_AS(jobs.add(what), std::invalid_argument);
+    what.applications.push_back({1});
+    CHECK(jobs.add(what).description().applications.size() == 3);
+}

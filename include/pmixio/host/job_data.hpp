@@ -22,6 +22,19 @@ inline std::string rank_list(std::uint32_t size)
     return list;
 }
 
+/// f(number, application, first rank) for each.
+template <class F>
+void for_each_application(const job& j, F f)
+{
+    std::uint32_t number = 0, first = 0;
+    if (j.applications.empty())
+        f(number++, application{j.size}, first);
+    for (const auto& each : j.applications) {
+        f(number++, each, first);
+        first += each.size;
+    }
+}
+
 } // namespace detail
 
 /// Keys under rank WILDCARD: of the job, and, bare, those of the node, application and session every process is part of.
@@ -37,7 +50,8 @@ inline std::vector<wire::kval> job_level_data(const job& j, const wire::proc& se
     std::vector<wire::kval> data{
         {"pmix.job.size", n},
         {"pmix.max.size", n},
-        {"pmix.job.napps", value::uint32(1)},
+        {"pmix.job.napps",
+         value::uint32(static_cast<std::uint32_t>(std::max<std::size_t>(1, j.applications.size())))},
         {"pmix.num.nodes", value::uint32(1)},
         {"pmix.nlist", host},
         {"pmix.jobid", value::string(j.nspace)},
@@ -60,8 +74,16 @@ inline std::vector<wire::kval> job_level_data(const job& j, const wire::proc& se
            {"pmix.lpeers", 0, peers},
            {"pmix.lldr", 0, value::rank(0)}},
           true);
-    level("pmix.app.arr",
-          {{"pmix.appnum", 0, zero}, {"pmix.app.size", 0, n}, {"pmix.aldr", 0, value::rank(0)}}, false);
+    detail::for_each_application(j, [&](std::uint32_t number, const application& a, std::uint32_t first) {
+        std::vector<wire::info> keys{{"pmix.appnum", 0, value::uint32(number)},
+                                     {"pmix.app.size", 0, value::uint32(a.size)},
+                                     {"pmix.aldr", 0, value::rank(first)}};
+        if (!a.command_line.empty())
+            keys.push_back({"pmix.app.argv", 0, value::string(a.command_line)});
+        if (!a.directory.empty())
+            keys.push_back({"pmix.wdir", 0, value::string(a.directory)});
+        level("pmix.app.arr", std::move(keys), false);
+    });
     data.insert(data.end(), j.infos.begin(), j.infos.end());
     return data;
 }
@@ -71,10 +93,15 @@ inline std::vector<wire::kval> process_level_data(const job& j, wire::rank_type 
 {
     using wire::value;
     const auto local = static_cast<std::uint16_t>(std::min<wire::rank_type>(rank, UINT16_MAX));
+    std::uint32_t number = 0, of_application = rank;
+    detail::for_each_application(j, [&](std::uint32_t n, const application&, std::uint32_t first) {
+        if (rank >= first)
+            number = n, of_application = rank - first;
+    });
     return {
         {"pmix.lrank", value::uint16(local)},      {"pmix.nrank", value::uint16(local)},
-        {"pmix.grank", value::rank(rank)},         {"pmix.apprank", value::rank(rank)},
-        {"pmix.appnum", value::uint32(0)},         {"pmix.nodeid", value::uint32(0)},
+        {"pmix.grank", value::rank(rank)},         {"pmix.apprank", value::rank(of_application)},
+        {"pmix.appnum", value::uint32(number)},    {"pmix.nodeid", value::uint32(0)},
         {"pmix.hname", value::string(j.hostname)},
     };
 }

@@ -18,15 +18,23 @@
 
 namespace pmixio {
 
+/// One of several programs that a job consists of. Its ranks follow those of the application before.
+struct application {
+    std::uint32_t size = 0;
+    std::string command_line{}; ///< as its processes shall see it; empty: not said
+    std::string directory{};    ///< where they are started; empty: not said
+};
+
 /// What a host says of a job before its processes connect. Ranks are 0 .. size-1, all on this node.
 struct job {
     std::string nspace; ///< 1 to 255 bytes, without dots and semicolons: older peers cannot read those
     std::uint32_t size = 0;
     ::uid_t uid = 0;
     ::gid_t gid = 0;
-    std::string hostname = "localhost"; ///< of this node, as the processes shall see it
-    std::uint32_t session = 0;          ///< session id
-    std::vector<wire::kval> infos{};    ///< further job-level keys, added to those of job_data.hpp
+    std::string hostname = "localhost";      ///< of this node, as the processes shall see it
+    std::uint32_t session = 0;               ///< session id
+    std::vector<wire::kval> infos{};         ///< further job-level keys, added to those of job_data.hpp
+    std::vector<application> applications{}; ///< none: one, of all ranks
 };
 
 /// One rank, from registration to the removal of its namespace.
@@ -79,7 +87,8 @@ public:
             add(each);
     }
 
-    /// Registers a job. Throws std::invalid_argument if its name is taken or cannot be one.
+    /// Registers a job. Throws std::invalid_argument if its name is taken or cannot be one, or its applications have not as
+    /// many processes as the job.
     namespace_record& add(job what)
     {
         if (what.nspace.empty() || what.nspace.size() > wire::max_nspace_length ||
@@ -88,6 +97,12 @@ public:
                                         '"');
         if (what.size >= wire::rank::first_reserved)
             throw std::invalid_argument("pmixio::registry: more ranks than the protocol can number");
+        std::uint64_t processes = 0;
+        for (const auto& each : what.applications)
+            processes += each.size;
+        if (!what.applications.empty() && processes != what.size)
+            throw std::invalid_argument("pmixio::registry: applications that do not add up to the job: \"" +
+                                        what.nspace + '"');
         if (find(what.nspace))
             throw std::invalid_argument("pmixio::registry: namespace registered twice: \"" + what.nspace +
                                         '"');
