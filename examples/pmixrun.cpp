@@ -1,15 +1,14 @@
-// pmixrun: launches the processes of one job on this node and is their PMIx server.
+// pmixrun: launches jobs on this node and is the PMIx server of their processes.
+#include <pmixio/host/child.hpp>
+#include <pmixio/host/lines.hpp>
 #include <pmixio/reporting.hpp>
 #include <pmixio/server.hpp>
 #ifdef PMIXRUN_MUNGE
 #    include <pmixio/security/munge.hpp>
 #endif
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
-#include <fcntl.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,7 +41,7 @@ struct site : pmixio::defaults {
     using observer = pmixio::observers<pmixio::counters, pmixio::log_observer>;
 };
 
-constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...]
+constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...] [: [-n N] PROGRAM [ARGS...]]...
   -n, --np N                 number of ranks (1)
       --nspace NAME          name of the job (pmixrun-PID)
       --security LIST        security modules offered: munge, where it was built in, native, none (native)
@@ -75,13 +74,20 @@ Exit status: 0 if all ranks exit with 0; else that of the first that failed (128
 124 on --timeout; 2 for bad usage; 126 or 127 if PROGRAM cannot be started.
 )"sv;
 
-struct options {
+/// One of the programs of a job.
+struct program {
     std::uint32_t ranks = 1;
+    std::vector<std::string> arguments;
+    std::vector<std::string> variables{}; ///< in addition to all that a rank gets
+    std::string directory{};
+};
+
+struct options {
+    std::vector<program> programs{1};
     std::string nspace = "pmixrun-" + std::to_string(::getpid());
     std::string stats;
     std::optional<std::chrono::milliseconds> timeout;
     bool tag_output = false, serve = false, explain = false, help = false, version = false;
-    std::vector<std::string> program;
     pmixio::listener_config listen;
     pmixio::server_settings<site> settings;
 };
@@ -119,6 +125,25 @@ auto subset(std::string_view option, std::string_view list)
     return *chosen;
 }
 
+/// PROGRAM [ARGS...] [: [-n N] PROGRAM [ARGS...]]...
+void parse_programs(const std::vector<std::string>& words, std::vector<program>& programs)
+{
+    for (auto at = words.begin();;) {
+        const auto end = std::find(at, words.end(), ":");
+        if (end - at > 1 && at != words.begin() && (*at == "-n" || *at == "--np")) {
+            programs.back().ranks = number<std::uint32_t>(at[0], at[1], 1, 65'536);
+            at += 2;
+        }
+        if (at == end)
+            throw bad_usage{"which PROGRAM?"};
+        programs.back().arguments.assign(at, end);
+        if (end == words.end())
+            return;
+        programs.emplace_back();
+        at = end + 1;
+    }
+}
+
 options parse(const std::vector<std::string>& args)
 {
     options o;
@@ -145,7 +170,7 @@ options parse(const std::vector<std::string>& args)
     const auto text = [&](std::string& to) { return [&] { to = value; }; };
     const auto list = [&](auto& to) { return [&] { to = pmixio::split_list(value); }; };
     const auto ports = [&](auto& to) { return [&] { to = pmixio::port_ranges::parse(value); }; };
-    const auto ranks = [&] { o.ranks = number<std::uint32_t>(name, value, 1, 65'536); };
+    const auto ranks = [&] { o.programs[0].ranks = number<std::uint32_t>(name, value, 1, 65'536); };
     const std::map<std::string_view, std::function<void()>> values{
         {"-n", ranks},
         {"--np", ranks},
@@ -169,12 +194,9 @@ options parse(const std::vector<std::string>& args)
         {"--system-tmpdir", text(o.listen.contacts.system_directory)},
     };
 
-    for (std::size_t i = 0; i != args.size(); ++i) {
+    std::size_t i = 0;
+    for (; i != args.size() && args[i] != "--" && args[i].starts_with('-'); ++i) {
         name = args[i];
-        if (name == "--" || !name.starts_with('-')) {
-            o.program.assign(args.begin() + static_cast<std::ptrdiff_t>(i + (name == "--")), args.end());
-            break;
-        }
         const auto equals = name.starts_with("--") ? name.find('=') : name.npos;
         const bool attached = equals != name.npos;
         value = attached ? name.substr(equals + 1) : "";
@@ -198,8 +220,11 @@ options parse(const std::vector<std::string>& args)
         }
     }
     ipv4 &= !no_ipv4;
-    if (!(o.help || o.version || o.explain) && o.serve != o.program.empty())
-        throw bad_usage{o.serve ? "--serve launches nothing: no PROGRAM, please" : "which PROGRAM?"};
+    i += i != args.size() && args[i] == "--";
+    if (!(o.help || o.version || o.explain || o.serve))
+        parse_programs({args.begin() + static_cast<std::ptrdiff_t>(i), args.end()}, o.programs);
+    else if (o.serve && i != args.size())
+        throw bad_usage{"--serve launches nothing: no PROGRAM, please"};
     return o;
 }
 
@@ -225,33 +250,16 @@ private:
     std::string path_;
 };
 
-struct pipe_ends {
-    int read = -1, write = -1;
-};
-
-pipe_ends open_pipe()
-{
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        throw std::system_error(errno, std::system_category(), "pmixrun: pipe");
-    return {ends[0], ends[1]};
-}
-
-/// The job: its processes, and what the server asks of its host.
+/// The jobs: their processes, and what the server asks of its host.
 class launcher {
 public:
     launcher(asio::io_context& io, options o)
         : io_(io), options_(std::move(o)), directory_(options_.listen.contacts.session_directory),
-          listeners_(pmixio::open_listeners(io, options_.listen)), children_changed_(io, SIGCHLD),
-          asked_to_stop_(io, SIGTERM, SIGINT), over_(io), grace_(io)
+          listeners_(pmixio::open_listeners(io, options_.listen)), asked_to_stop_(io, SIGTERM, SIGINT),
+          over_(io), grace_(io)
     {
         char host[256] = "localhost";
         ::gethostname(host, sizeof host - 1);
-        pmixio::job job{options_.nspace, options_.ranks, ::getuid(), ::getgid(), host};
-        job.infos = {{"pmix.tmpdir", pmixio::wire::value::string(directory_.path())},
-                     {"pmix.nsdir", pmixio::wire::value::string(directory_.path())},
-                     {"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)}};
-        jobs_.add(std::move(job));
         options_.settings.pool = decoders_.get_executor();
         options_.settings.hostname = host;
         options_.settings.name = {options_.nspace + "-server", 0};
@@ -259,6 +267,7 @@ public:
         options_.settings.observer.out = [](std::string_view line) {
             fmt::print(stderr, "pmixrun: {}\n", line);
         };
+        add_job(options_.nspace, options_.programs, {});
         server_.emplace(io.get_executor(), jobs_, *this, options_.settings);
     }
 
@@ -284,28 +293,101 @@ public:
 
     // what the server tells and asks
 
-    void finalized(const pmixio::requester& from) { set(from.who, &child::finalized); }
-    void connected(const pmixio::identity& peer) { set(peer.who(), &child::connected); }
+    void finalized(const pmixio::requester& from) { set(from.who, &running_process::finalized); }
+    void connected(const pmixio::identity& peer) { set(peer.who(), &running_process::connected); }
 
     asio::awaitable<pmixio::wire::status> abort(pmixio::requester from, pmixio::message::abort request)
     {
         const auto code = static_cast<int>(request.code) & 0xff;
-        fail(code ? code : 1, fmt::format("rank {} called abort with status {}: {}", from.who.rank,
+        fail(code ? code : 1, fmt::format("{} called abort with status {}: {}", name_of(from.who),
                                           static_cast<int>(request.code), request.text.value_or("")));
         co_return pmixio::wire::status::success; // the processes are killed after this answer has left
     }
 
+    asio::awaitable<pmixio::message::spawn_reply> spawn(pmixio::requester from,
+                                                        pmixio::message::spawn request)
+    {
+        std::vector<program> programs;
+        for (auto& each : request.apps) {
+            auto& [ranks, arguments, variables, directory] = programs.emplace_back();
+            ranks = static_cast<std::uint32_t>(std::clamp(each.max_processes, 0, 65'536));
+            arguments = std::move(each.arguments);
+            if (arguments.empty())
+                arguments.emplace_back();
+            arguments[0] = each.command.value_or(arguments[0]);
+            variables = std::move(each.environment);
+            directory = each.directory.value_or("");
+        }
+        if (programs.empty() || status_)
+            co_return pmixio::message::spawn_reply{pmixio::wire::status::bad_parameter, {}, {}};
+        const auto nspace = fmt::format("{}-{}", options_.nspace, ++spawned_);
+        auto& made =
+            add_job(nspace, std::move(programs), {{"pmix.parent", pmixio::wire::value::of_proc(from.who)}});
+        if (const auto failed = start(made)) {
+            server_->remove_namespace(nspace);
+            co_return pmixio::message::spawn_reply{failed == std::errc::permission_denied
+                                                       ? pmixio::wire::status::no_permissions
+                                                       : pmixio::wire::status::not_found,
+                                                   {},
+                                                   {}};
+        }
+        co_return pmixio::message::spawn_reply{pmixio::wire::status::success, nspace, {}};
+    }
+
 private:
-    struct child {
-        pid_t pid = -1;
-        bool own_group = false, connected = false, finalized = false;
+    struct running_process {
+        std::optional<pmixio::child> running;
+        bool connected = false, finalized = false;
+    };
+    struct running_job {
+        std::string nspace;
+        std::vector<program> programs;
+        std::deque<running_process> processes{}; ///< stay where they are
     };
 
-    /// Tools are no children of ours.
-    void set(const pmixio::wire::proc& who, bool child::* flag)
+    running_job& add_job(const std::string& nspace, std::vector<program> programs,
+                         std::vector<pmixio::wire::kval> of_each)
     {
-        if (who.nspace == options_.nspace && who.rank < children_.size())
-            children_[who.rank].*flag = true;
+        pmixio::job about{nspace, 0, ::getuid(), ::getgid(), options_.settings.hostname};
+        for (const auto& each : programs) {
+            about.size += each.ranks;
+            about.applications.push_back(
+                {each.ranks, fmt::format("{}", fmt::join(each.arguments, " ")), each.directory});
+        }
+        const auto place = directory_.path() + '/' + nspace;
+        std::filesystem::create_directory(place);
+        about.process_infos = std::move(of_each);
+        about.infos.push_back({"pmix.tmpdir", pmixio::wire::value::string(directory_.path())});
+        about.infos.push_back({"pmix.nsdir", pmixio::wire::value::string(place)});
+        about.infos.push_back({"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)});
+        auto& made = running_[nspace];
+        made.nspace = nspace;
+        made.programs = std::move(programs);
+        made.processes.resize(about.size);
+        jobs_.add(std::move(about));
+        return made;
+    }
+
+    running_process* find(const pmixio::wire::proc& who)
+    {
+        const auto at = running_.find(who.nspace);
+        return at != running_.end() && who.rank < at->second.processes.size()
+                   ? &at->second.processes[who.rank]
+                   : nullptr;
+    }
+
+    /// Tools are no children of ours.
+    void set(const pmixio::wire::proc& who, bool running_process::* flag)
+    {
+        if (auto* known = find(who))
+            known->*flag = true;
+    }
+
+    /// For messages: of the first job its rank is enough.
+    std::string name_of(const pmixio::wire::proc& who) const
+    {
+        return who.nspace == options_.nspace ? fmt::format("rank {}", who.rank)
+                                             : fmt::format("rank {} of {}", who.rank, who.nspace);
     }
 
     /// Makes the server known, and starts what it is for.
@@ -322,8 +404,11 @@ private:
             fmt::print("READY {}\n", uri);
             std::fflush(stdout);
         } else {
-            start_all();
-            asio::co_spawn(io_, reap(), pmixio::rethrow);
+            auto& first = running_.at(options_.nspace);
+            if (const auto failed = start(first))
+                fail(failed == std::errc::no_such_file_or_directory ? 127 : 126,
+                     fmt::format("cannot start {}: {}", failed_program_, failed.message()));
+            end_if_all_done();
         }
     }
 
@@ -331,99 +416,80 @@ private:
 
     // starting
 
-    void start_all()
+    /// All processes of a job; or, with the reason, none that lives on.
+    std::error_code start(running_job& of)
     {
-        children_.resize(options_.ranks);
-        for (std::uint32_t rank = 0; rank != options_.ranks && !status_; ++rank)
-            start(rank);
+        std::uint32_t rank = 0;
+        for (const auto& each : of.programs)
+            for (std::uint32_t i = 0; i != each.ranks; ++i, ++rank)
+                if (const auto failed = start(of, rank, each)) {
+                    failed_program_ = each.arguments[0];
+                    for (auto& process : of.processes)
+                        process.running.reset();
+                    return failed;
+                }
+        for (rank = 0; rank != of.processes.size(); ++rank)
+            asio::co_spawn(io_, attend(of, rank), pmixio::rethrow);
+        return {};
     }
 
-    void start(std::uint32_t rank)
+    std::error_code start(running_job& of, std::uint32_t rank, const program& what)
     {
-        std::vector<std::string> variables;
-        for (char** each = environ; *each; ++each)
-            if (!pmixio::is_foreign_variable(*each))
-                variables.emplace_back(*each);
-        auto ours =
-            server_->environment_for({options_.nspace, rank}, listeners_[0], options_.listen.contacts);
+        using stream = pmixio::launch_settings::stream;
+        pmixio::launch_settings how;
+        how.arguments = what.arguments;
+        how.directory = what.directory;
+        auto ours = server_->environment_for({of.nspace, rank}, listeners_[0], options_.listen.contacts);
         for (auto&& each : pmixio::open_mpi_4_environment())
             ours.push_back(std::move(each));
-        for (const auto& [name, value] : ours)
-            variables.push_back(name + '=' + value);
-        const auto pointers = [](std::vector<std::string>& texts) {
-            std::vector<char*> list;
-            for (auto& each : texts)
-                list.push_back(each.data());
-            list.push_back(nullptr);
-            return list;
-        };
-        const auto argv = pointers(options_.program), envp = pointers(variables);
+        how.variables = pmixio::child_variables(environ, ours);
+        how.variables.insert(how.variables.end(), what.variables.begin(), what.variables.end());
+        const bool reads_ours = rank == 0 && of.nspace == options_.nspace;
+        how.input = reads_ours ? stream::inherited : stream::none;
+        how.own_group =
+            !reads_ours || !::isatty(STDIN_FILENO); // who reads a terminal must be in its foreground
+        auto started = pmixio::child::start(io_.get_executor(), how);
+        if (!started)
+            return started.error();
+        of.processes[rank].running.emplace(*std::move(started));
+        return {};
+    }
 
-        const auto out = open_pipe(), err = open_pipe(), failure = open_pipe();
-        const bool own_group =
-            rank != 0 || !::isatty(STDIN_FILENO); // who reads a terminal must be in its foreground
-        const pid_t parent = ::getpid(), pid = ::fork();
-        if (pid == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            if (::getppid() != parent)
-                ::_exit(1);
-            if (own_group)
-                ::setpgid(0, 0);
-            if (rank != 0)
-                ::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
-            ::dup2(out.write, STDOUT_FILENO);
-            ::dup2(err.write, STDERR_FILENO);
-            ::sigset_t none;
-            ::sigemptyset(&none);
-            ::sigprocmask(SIG_SETMASK, &none, nullptr);
-            ::execvpe(argv[0], argv.data(), envp.data());
-            const int error = errno;
-            ::_exit(::write(failure.write, &error, sizeof error) == sizeof error ? 127 : 126);
-        }
-        const int fork_error = errno;
-        ::close(out.write), ::close(err.write), ::close(failure.write);
-        int error = pid < 0 ? fork_error : 0;
-        if (pid > 0 && ::read(failure.read, &error, sizeof error) != sizeof error)
-            error = 0;
-        ::close(failure.read);
-        children_[rank].own_group = own_group;
-        children_[rank].pid = pid;
-        running_ += pid > 0;
-        asio::co_spawn(io_, forward(rank, out.read, STDOUT_FILENO), pmixio::rethrow);
-        asio::co_spawn(io_, forward(rank, err.read, STDERR_FILENO), pmixio::rethrow);
-        if (error != 0)
-            fail(error == ENOENT ? 127 : 126,
-                 fmt::format("cannot start {}: {}", options_.program[0], std::strerror(error)));
-        if (pid < 0)
-            end_if_all_done();
+    /// From the start of a process to its end.
+    asio::awaitable<void> attend(running_job& of, std::uint32_t rank)
+    {
+        auto& self = of.processes[rank];
+        const pmixio::wire::proc who{of.nspace, rank};
+        ++alive_;
+        asio::co_spawn(io_, forward(who, std::move(self.running->out()), STDOUT_FILENO), pmixio::rethrow);
+        asio::co_spawn(io_, forward(who, std::move(self.running->err()), STDERR_FILENO), pmixio::rethrow);
+        const auto end = co_await self.running->wait();
+        self.running.reset();
+        --alive_;
+        if (end.signal)
+            fail(end.code(), fmt::format("{} was killed by signal {} ({})", name_of(who), end.signal,
+                                         ::strsignal(end.signal)));
+        else if (end.status != 0)
+            fail(end.status, fmt::format("{} exited with status {}", name_of(who), end.status));
+        else if (self.connected && !self.finalized)
+            fail(1, fmt::format("{} exited without finalizing", name_of(who)));
+        server_->process_exited(who);
+        end_if_all_done();
     }
 
     // output
 
-    /// Copies whole lines, and at the end what is left. Writing may block: that is left to another thread.
-    asio::awaitable<void> forward(std::uint32_t rank, int from, int to)
+    /// Writing may block: that is left to another thread.
+    asio::awaitable<void> forward(pmixio::wire::proc from, asio::posix::stream_descriptor pipe, int to)
     {
-        asio::posix::stream_descriptor pipe(io_, from);
-        const auto tag = options_.tag_output ? fmt::format("[{},{}]<{}>: ", options_.nspace, rank,
-                                                           to == STDOUT_FILENO ? "stdout" : "stderr")
-                                             : std::string();
-        std::string text;
-        std::error_code ended;
-        while (!ended) {
-            char piece[16 * 1024];
-            const auto n = co_await pipe.async_read_some(asio::buffer(piece),
-                                                         asio::redirect_error(asio::use_awaitable, ended));
-            text.append(piece, n);
-            constexpr std::size_t longest_line = 1 << 20;
-            auto complete = text.rfind('\n') + 1;
-            if ((ended && !text.empty()) || (complete == 0 && text.size() > longest_line))
-                complete = text.size();
-            if (complete == 0)
-                continue;
-            auto lines = tagged(text.substr(0, complete), tag);
-            text.erase(0, complete);
+        const auto tag =
+            fmt::format("[{},{}]<{}>: ", from.nspace, from.rank, to == STDOUT_FILENO ? "stdout" : "stderr");
+        pmixio::line_reader lines(std::move(pipe));
+        for (auto text = co_await lines.next(); !text.empty(); text = co_await lines.next()) {
+            if (options_.tag_output)
+                text = pmixio::tag_lines(text, tag);
             co_await asio::post(printers_, asio::use_awaitable);
-            for (std::string_view rest = lines; !rest.empty();) {
+            for (std::string_view rest = text; !rest.empty();) {
                 const auto written = ::write(to, rest.data(), rest.size());
                 if (written < 0 && errno != EINTR)
                     break; // nobody reads us any more
@@ -433,55 +499,9 @@ private:
         }
     }
 
-    static std::string tagged(std::string lines, const std::string& tag)
-    {
-        if (tag.empty())
-            return lines;
-        std::string result;
-        for (std::string_view rest = lines; !rest.empty();) {
-            const auto line =
-                rest.substr(0, rest.find('\n') == rest.npos ? rest.size() : rest.find('\n') + 1);
-            (result += tag) += line;
-            rest.remove_prefix(line.size());
-        }
-        if (!result.ends_with('\n'))
-            result += '\n';
-        return result;
-    }
-
     // ending
 
-    asio::awaitable<void> reap()
-    {
-        while (running_ != 0) {
-            std::error_code failed;
-            co_await children_changed_.async_wait(asio::redirect_error(asio::use_awaitable, failed));
-            for (std::uint32_t rank = 0; rank != children_.size(); ++rank) {
-                int how = 0;
-                if (children_[rank].pid > 0 &&
-                    ::waitpid(children_[rank].pid, &how, WNOHANG) == children_[rank].pid)
-                    exited(rank, how);
-            }
-        }
-    }
-
-    void exited(std::uint32_t rank, int how)
-    {
-        auto& gone = children_[rank];
-        gone.pid = -1;
-        --running_;
-        if (WIFSIGNALED(how))
-            fail(128 + WTERMSIG(how), fmt::format("rank {} was killed by signal {} ({})", rank, WTERMSIG(how),
-                                                  ::strsignal(WTERMSIG(how))));
-        else if (WEXITSTATUS(how) != 0)
-            fail(WEXITSTATUS(how), fmt::format("rank {} exited with status {}", rank, WEXITSTATUS(how)));
-        else if (gone.connected && !gone.finalized)
-            fail(1, fmt::format("rank {} exited without finalizing", rank));
-        server_->process_exited({options_.nspace, rank});
-        end_if_all_done();
-    }
-
-    /// The first failure decides the exit status and ends the job; what it causes is not reported.
+    /// The first failure decides the exit status and ends all jobs; what it causes is not reported.
     void fail(int status, const std::string& why)
     {
         if (status_)
@@ -498,14 +518,15 @@ private:
 
     void kill_all(int signal)
     {
-        for (const auto& each : children_)
-            if (each.pid > 0)
-                ::kill(each.own_group ? -each.pid : each.pid, signal);
+        for (auto& [nspace, job] : running_)
+            for (const auto& each : job.processes)
+                if (each.running)
+                    each.running->signal(signal);
     }
 
     void end_if_all_done()
     {
-        if (running_ == 0)
+        if (alive_ == 0)
             asio::co_spawn(io_, wind_up(), pmixio::rethrow);
     }
 
@@ -516,7 +537,6 @@ private:
         reported_.reset();
         for (auto& each : listeners_)
             each.close();
-        children_changed_.cancel();
         asked_to_stop_.cancel();
         over_.cancel();
         grace_.cancel();
@@ -568,11 +588,12 @@ private:
     std::deque<pmixio::listener> listeners_;
     std::vector<pmixio::published_file> published_;
     std::optional<pmixio::published_file> reported_;
-    asio::signal_set children_changed_, asked_to_stop_;
+    asio::signal_set asked_to_stop_;
     asio::steady_timer over_, grace_;
     asio::thread_pool printers_{1};
-    std::vector<child> children_;
-    std::size_t running_ = 0;
+    std::map<std::string, running_job> running_;
+    std::size_t alive_ = 0, spawned_ = 0;
+    std::string failed_program_;
     std::optional<int> status_;
 };
 

@@ -221,7 +221,7 @@ TEST_CASE("commands that nobody serves are NOT_SUPPORTED, and the session lives"
 {
     open_server s;
     open_client c(s, {"a", 0});
-    CHECK(c.ask(message::log{}) == status::not_supported);
+    CHECK(c.ask(message::allocate{}) == status::not_supported);
     CHECK(c.ask(message::abort{}) == status::not_supported);
     CHECK(c.ask(commit_of(1)) == status::success);
 }

@@ -89,7 +89,7 @@ struct stage {
                              {"pmix.evrange", 0, wire::value::of_proc({"b", 0})}}});
         add(message::query{{{{"pmix.qry.ns"}, {}}}});
         add(message::notify{});
-        add(message::log{});
+        add(message::allocate{});
         add(message::finalize{});
         return all;
     }

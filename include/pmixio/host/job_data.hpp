@@ -98,12 +98,14 @@ inline std::vector<wire::kval> process_level_data(const job& j, wire::rank_type 
         if (rank >= first)
             number = n, of_application = rank - first;
     });
-    return {
+    std::vector<wire::kval> data{
         {"pmix.lrank", value::uint16(local)},      {"pmix.nrank", value::uint16(local)},
         {"pmix.grank", value::rank(rank)},         {"pmix.apprank", value::rank(of_application)},
         {"pmix.appnum", value::uint32(number)},    {"pmix.nodeid", value::uint32(0)},
         {"pmix.hname", value::string(j.hostname)},
     };
+    data.insert(data.end(), j.process_infos.begin(), j.process_infos.end());
+    return data;
 }
 
 /// What a Get of one rank finds, or, for WILDCARD and UNDEF, of the job. None if there is no such rank.

@@ -35,6 +35,7 @@ struct job {
     std::uint32_t session = 0;               ///< session id
     std::vector<wire::kval> infos{};         ///< further job-level keys, added to those of job_data.hpp
     std::vector<application> applications{}; ///< none: one, of all ranks
+    std::vector<wire::kval> process_infos{}; ///< further keys that each process has
 };
 
 /// One rank, from registration to the removal of its namespace.

@@ -1,0 +1,58 @@
+// Text of processes, in whole lines.
+#pragma once
+
+#include <pmixio/detail/asio.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace pmixio {
+
+/// Reads text and gives it in whole lines, so that the lines of several processes can be put together.
+class line_reader {
+public:
+    /// A line longer than `longest` bytes is given in pieces.
+    explicit line_reader(asio::posix::stream_descriptor from, std::size_t longest = 1 << 20)
+        : from_(std::move(from)), longest_(longest)
+    {}
+
+    /// Completes with one or more whole lines, and with the rest at the end; empty: there is no more, the writer has closed or
+    /// reading failed. Cancelled: as at the end. One call at a time; the reader must stay where it is meanwhile.
+    asio::awaitable<std::string> next()
+    {
+        while (!ended_) {
+            char piece[16 * 1024];
+            const auto n = co_await from_.async_read_some(asio::buffer(piece),
+                                                          asio::redirect_error(asio::use_awaitable, ended_));
+            text_.append(piece, n);
+            if (const auto end = text_.rfind('\n') + 1; end != 0)
+                co_return std::exchange(text_, text_.substr(end)).substr(0, end);
+            if (text_.size() > longest_)
+                break;
+        }
+        co_return std::exchange(text_, {});
+    }
+
+private:
+    asio::posix::stream_descriptor from_;
+    std::size_t longest_;
+    std::string text_;
+    std::error_code ended_;
+};
+
+/// Puts a tag in front of every line, and ends the last one.
+inline std::string tag_lines(std::string_view lines, std::string_view tag)
+{
+    std::string result;
+    while (!lines.empty()) {
+        const auto end = lines.find('\n');
+        (result += tag) += lines.substr(0, end);
+        result += '\n';
+        lines.remove_prefix(end == lines.npos ? lines.size() : end + 1);
+    }
+    return result;
+}
+
+} // namespace pmixio
