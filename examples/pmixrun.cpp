@@ -1,6 +1,9 @@
 // pmixrun: launches jobs on this node and is the PMIx server of their processes.
+#include "command_line.hpp"
+
 #include <pmixio/host/child.hpp>
 #include <pmixio/host/lines.hpp>
+#include <pmixio/host/session_directory.hpp>
 #include <pmixio/reporting.hpp>
 #include <pmixio/server.hpp>
 #ifdef PMIXRUN_MUNGE
@@ -12,14 +15,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -82,6 +82,8 @@ struct program {
     std::string directory{};
 };
 
+constexpr std::uint32_t most_ranks = 65'536; ///< of one program
+
 struct options {
     std::vector<program> programs{1};
     std::string nspace = "pmixrun-" + std::to_string(::getpid());
@@ -92,59 +94,7 @@ struct options {
     pmixio::server_settings<site> settings;
 };
 
-/// What is wrong with the command line.
-struct bad_usage {
-    std::string text;
-};
-
-template <class T>
-T number(std::string_view option, std::string_view text, T least, T most)
-{
-    T value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
-        throw bad_usage{fmt::format("{} takes a number from {} to {}, not '{}'", option, least, most, text)};
-    return value;
-}
-
-std::chrono::milliseconds seconds(std::string_view option, std::string_view text)
-{
-    return std::chrono::milliseconds(
-        static_cast<std::int64_t>(1000 * number<double>(option, text, 0.001, 1e8)));
-}
-
-template <class List>
-auto subset(std::string_view option, std::string_view list)
-{
-    const auto chosen = List::subset(list);
-    std::string all;
-    for (const auto name : List::names)
-        (all += all.empty() ? "" : ", ") += name;
-    if (!chosen)
-        throw bad_usage{fmt::format("{}: '{}' is not a list of: {}", option, list, all)};
-    return *chosen;
-}
-
-/// PROGRAM [ARGS...] [: [-n N] PROGRAM [ARGS...]]...
-void parse_programs(const std::vector<std::string>& words, std::vector<program>& programs)
-{
-    for (auto at = words.begin();;) {
-        const auto end = std::find(at, words.end(), ":");
-        if (end - at > 1 && at != words.begin() && (*at == "-n" || *at == "--np")) {
-            programs.back().ranks = number<std::uint32_t>(at[0], at[1], 1, 65'536);
-            at += 2;
-        }
-        if (at == end)
-            throw bad_usage{"which PROGRAM?"};
-        programs.back().arguments.assign(at, end);
-        if (end == words.end())
-            return;
-        programs.emplace_back();
-        at = end + 1;
-    }
-}
-
-options parse(const std::vector<std::string>& args)
+options parse(const std::vector<std::string>& words)
 {
     options o;
     o.settings.offered.securities = site::security::those_in("native");
@@ -153,108 +103,72 @@ options parse(const std::vector<std::string>& args)
 
     auto& [include, exclude, ipv4, ipv6, remote] = o.listen.interfaces;
     bool no_ipv4 = false;
-    const std::map<std::string_view, bool*> flags{
-        {"--tag-output", &o.tag_output},
-        {"--serve", &o.serve},
-        {"--remote-connections", &remote},
-        {"--disable-ipv4", &no_ipv4},
-        {"--enable-ipv6", &ipv6},
-        {"--explain-interfaces", &o.explain},
-        {"--session-tool", &o.listen.contacts.tool},
-        {"--system-tool", &o.listen.contacts.system},
-        {"--help", &o.help},
-        {"-h", &o.help},
-        {"--version", &o.version},
-    };
-    std::string name, value; // of the option at hand
-    const auto text = [&](std::string& to) { return [&] { to = value; }; };
-    const auto list = [&](auto& to) { return [&] { to = pmixio::split_list(value); }; };
-    const auto ports = [&](auto& to) { return [&] { to = pmixio::port_ranges::parse(value); }; };
-    const auto ranks = [&] { o.programs[0].ranks = number<std::uint32_t>(name, value, 1, 65'536); };
-    const std::map<std::string_view, std::function<void()>> values{
-        {"-n", ranks},
-        {"--np", ranks},
-        {"--nspace", text(o.nspace)},
-        {"--security", [&] { o.settings.offered.securities = subset<site::security>(name, value); }},
-        {"--encodings", [&] { o.settings.advertised = subset<site::buffer_ops>(name, value); }},
-        {"--timeout", [&] { o.timeout = seconds(name, value); }},
-        {"--handshake-timeout", [&] { o.settings.limits.handshake = seconds(name, value); }},
-        {"--max-pending",
-         [&] { o.settings.limits.pending_handshakes = number<std::size_t>(name, value, 1, 1'000'000); }},
-        {"--max-pending-per-user",
-         [&] { o.settings.limits.pending_per_user = number<std::size_t>(name, value, 1, 1'000'000); }},
-        {"--stats", text(o.stats)},
-        {"--if-include", list(include)},
-        {"--if-exclude", list(exclude)},
-        {"--ipv4-port", ports(o.listen.ipv4_ports)},
-        {"--ipv6-port", ports(o.listen.ipv6_ports)},
-        {"--report-uri", text(o.listen.report_uri)},
-        {"--rendezvous-file", text(o.listen.contacts.rendezvous_file)},
-        {"--tmpdir", text(o.listen.contacts.session_directory)},
-        {"--system-tmpdir", text(o.listen.contacts.system_directory)},
-    };
+    command_line line(words);
+    line.flag("--tag-output", o.tag_output);
+    line.flag("--serve", o.serve);
+    line.flag("--remote-connections", remote);
+    line.flag("--disable-ipv4", no_ipv4);
+    line.flag("--enable-ipv6", ipv6);
+    line.flag("--explain-interfaces", o.explain);
+    line.flag("--session-tool", o.listen.contacts.tool);
+    line.flag("--system-tool", o.listen.contacts.system);
+    line.flag("--help", o.help);
+    line.flag("-h", o.help);
+    line.flag("--version", o.version);
 
-    std::size_t i = 0;
-    for (; i != args.size() && args[i] != "--" && args[i].starts_with('-'); ++i) {
-        name = args[i];
-        const auto equals = name.starts_with("--") ? name.find('=') : name.npos;
-        const bool attached = equals != name.npos;
-        value = attached ? name.substr(equals + 1) : "";
-        name.resize(std::min(equals, name.size()));
-        if (const auto flag = flags.find(name); flag != flags.end()) {
-            if (attached)
-                throw bad_usage{name + " takes no value"};
-            *flag->second = true;
-        } else if (const auto taker = values.find(name); taker != values.end()) {
-            if (!attached && i + 1 == args.size())
-                throw bad_usage{name + " needs a value"};
-            if (!attached)
-                value = args[++i];
-            try {
-                taker->second();
-            } catch (const std::invalid_argument& bad) {
-                throw bad_usage{name + ": " + bad.what()};
-            }
-        } else {
-            throw bad_usage{"unknown option " + name};
-        }
-    }
+    const auto list = [&](auto& to) { return [&] { to = pmixio::split_list(line.text()); }; };
+    const auto ports = [&](auto& to) { return [&] { to = pmixio::port_ranges::parse(line.text()); }; };
+    const auto count = [&](auto& to, unsigned most) {
+        return [&line, &to, most] { to = line.number<std::decay_t<decltype(to)>>(1, most); };
+    };
+    const auto take_ranks = [&](command_line& from, program& of) {
+        for (const auto name : {"-n", "--np"})
+            from.value(name, [&] { of.ranks = from.number<std::uint32_t>(1, most_ranks); });
+    };
+    auto& bounds = o.settings.limits;
+    take_ranks(line, o.programs[0]);
+    line.value("--nspace", o.nspace);
+    line.value("--security", [&] { o.settings.offered.securities = line.subset<site::security>(); });
+    line.value("--encodings", [&] { o.settings.advertised = line.subset<site::buffer_ops>(); });
+    line.value("--timeout", [&] { o.timeout = line.seconds(); });
+    line.value("--handshake-timeout", [&] { bounds.handshake = line.seconds(); });
+    line.value("--max-pending", count(bounds.pending_handshakes, 1'000'000));
+    line.value("--max-pending-per-user", count(bounds.pending_per_user, 1'000'000));
+    line.value("--stats", o.stats);
+    line.value("--if-include", list(include));
+    line.value("--if-exclude", list(exclude));
+    line.value("--ipv4-port", ports(o.listen.ipv4_ports));
+    line.value("--ipv6-port", ports(o.listen.ipv6_ports));
+    line.value("--report-uri", o.listen.report_uri);
+    line.value("--rendezvous-file", o.listen.contacts.rendezvous_file);
+    line.value("--tmpdir", o.listen.contacts.session_directory);
+    line.value("--system-tmpdir", o.listen.contacts.system_directory);
+    line.parse();
     ipv4 &= !no_ipv4;
-    i += i != args.size() && args[i] == "--";
-    if (!(o.help || o.version || o.explain || o.serve))
-        parse_programs({args.begin() + static_cast<std::ptrdiff_t>(i), args.end()}, o.programs);
-    else if (o.serve && i != args.size())
-        throw bad_usage{"--serve launches nothing: no PROGRAM, please"};
-    return o;
+
+    if (o.serve && !line.done())
+        throw bad_usage("--serve launches nothing: no PROGRAM, please");
+    if (o.help || o.version || o.explain || o.serve)
+        return o;
+    for (auto words_left = line.rest();;) { // PROGRAM [ARGS...] [: [-n N] PROGRAM [ARGS...]]...
+        const auto end = std::find(words_left.begin(), words_left.end(), ":");
+        o.programs.back().arguments.assign(words_left.begin(), end);
+        if (end == words_left.begin())
+            throw bad_usage("which PROGRAM?");
+        if (end == words_left.end())
+            return o;
+        command_line next({end + 1, words_left.end()});
+        take_ranks(next, o.programs.emplace_back());
+        next.parse();
+        words_left = next.rest();
+    }
 }
-
-/// A directory for the job's files, removed with all that is in it.
-class job_directory {
-public:
-    explicit job_directory(const std::string& parent)
-    {
-        path_ = parent + "/pmixrun-XXXXXX";
-        if (!::mkdtemp(path_.data()))
-            throw std::system_error(errno, std::system_category(),
-                                    "pmixrun: no temporary directory in " + parent);
-    }
-    job_directory(const job_directory&) = delete;
-    ~job_directory()
-    {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    const std::string& path() const noexcept { return path_; }
-
-private:
-    std::string path_;
-};
 
 /// The jobs: their processes, and what the server asks of its host.
 class launcher {
 public:
     launcher(asio::io_context& io, options o)
-        : io_(io), options_(std::move(o)), directory_(options_.listen.contacts.session_directory),
+        : io_(io), options_(std::move(o)), directory_(options_.listen.contacts.session_directory, "pmixrun"),
           listeners_(pmixio::open_listeners(io, options_.listen)), asked_to_stop_(io, SIGTERM, SIGINT),
           over_(io), grace_(io)
     {
@@ -310,7 +224,7 @@ public:
         std::vector<program> programs;
         for (auto& each : request.apps) {
             auto& [ranks, arguments, variables, directory] = programs.emplace_back();
-            ranks = static_cast<std::uint32_t>(std::clamp(each.max_processes, 0, 65'536));
+            ranks = static_cast<std::uint32_t>(std::clamp<std::int64_t>(each.max_processes, 0, most_ranks));
             arguments = std::move(each.arguments);
             if (arguments.empty())
                 arguments.emplace_back();
@@ -354,11 +268,9 @@ private:
             about.applications.push_back(
                 {each.ranks, fmt::format("{}", fmt::join(each.arguments, " ")), each.directory});
         }
-        const auto place = directory_.path() + '/' + nspace;
-        std::filesystem::create_directory(place);
         about.process_infos = std::move(of_each);
         about.infos.push_back({"pmix.tmpdir", pmixio::wire::value::string(directory_.path())});
-        about.infos.push_back({"pmix.nsdir", pmixio::wire::value::string(place)});
+        about.infos.push_back({"pmix.nsdir", pmixio::wire::value::string(directory_.make(nspace))});
         about.infos.push_back({"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)});
         auto& made = running_[nspace];
         made.nspace = nspace;
@@ -582,7 +494,7 @@ private:
     asio::io_context& io_;
     asio::thread_pool decoders_{1}; ///< of credentials, where that blocks
     options options_;
-    job_directory directory_;
+    pmixio::session_directory directory_;
     pmixio::registry jobs_;
     std::optional<pmixio::server<site, launcher>> server_;
     std::deque<pmixio::listener> listeners_;
@@ -615,7 +527,7 @@ int main(int argc, char** argv)
         asio::io_context io(1);
         return launcher(io, std::move(chosen)).run();
     } catch (const bad_usage& bad) {
-        fmt::print(stderr, "pmixrun: {} (see pmixrun --help)\n", bad.text);
+        fmt::print(stderr, "pmixrun: {} (see pmixrun --help)\n", bad.what());
         return 2;
     } catch (const std::invalid_argument& bad) {
         fmt::print(stderr, "pmixrun: {}\n", bad.what());

@@ -1,13 +1,15 @@
 // A tool: finds a PMIx server, connects, asks it questions and prints the answers.
+#include "command_line.hpp"
+
 #include <pmixio/client.hpp>
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <optional>
+#include <climits>
 #include <string>
-#include <string_view>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -29,14 +31,7 @@ struct options {
     std::vector<std::string> keys;
 };
 
-template <class Number>
-bool read(std::string_view text, Number& to)
-{
-    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), to);
-    return failed == std::errc() && end == text.data() + text.size();
-}
-
-std::optional<options> parse(const std::vector<std::string_view>& words)
+options parse(std::vector<std::string> words)
 {
     const auto told = pmixio::rendezvous_from_environment(site::buffer_ops::names);
     options given;
@@ -49,36 +44,38 @@ std::optional<options> parse(const std::vector<std::string_view>& words)
     if (!config.server_uri.empty())
         given.where = pmixio::search_uri(config.server_uri);
     const auto system = pmixio::search_system(told.system_directory, told.host);
-    for (std::size_t i = 0; i != words.size(); ++i) {
-        const auto option = words[i];
-        if (!option.starts_with("--"))
-            given.keys.emplace_back(option);
-        else if (option == "--system")
-            given.where = system;
-        else if (option == "--system-first")
-            given.where = pmixio::first(system, pmixio::search_any(told.system_directory, told.host));
-        else if (++i == words.size())
-            return std::nullopt;
-        else if (option == "--uri")
-            given.where = pmixio::search_uri(words[i]);
-        else if (option == "--attach")
-            given.where = pmixio::search_file(std::string(words[i]));
-        else if (option == "--nspace")
-            given.where = pmixio::search_nspace(told.server_directory, told.host, words[i]);
-        else if (::pid_t pid = 0; option == "--pid" && read(words[i], pid))
-            given.where = pmixio::search_pid(told.server_directory, told.host, pid);
-        else if (long seconds = 0; option == "--wait" && read(words[i], seconds))
-            given.wait = std::chrono::seconds(seconds);
-        else if (const auto dot = words[i].rfind('.');
-                 option == "--as" && dot < words[i].size() &&
-                 read(words[i].substr(dot + 1), given.settings.who.rank)) {
-            given.settings.kind = pmixio::peer_kind::tool;
-            given.settings.who.nspace = words[i].substr(0, dot);
-        } else if (option == "--encodings")
-            given.settings.encodings = words[i];
-        else
-            return std::nullopt;
-    }
+    command_line line(std::move(words));
+    bool in_system = false, in_system_first = false;
+    line.flag("--system", in_system);
+    line.flag("--system-first", in_system_first);
+    line.value("--uri", [&] { given.where = pmixio::search_uri(line.text()); });
+    line.value("--attach", [&] { given.where = pmixio::search_file(line.text()); });
+    line.value("--nspace",
+               [&] { given.where = pmixio::search_nspace(told.server_directory, told.host, line.text()); });
+    line.value("--pid", [&] {
+        const auto pid = line.number<::pid_t>(1, INT_MAX);
+        given.where = pmixio::search_pid(told.server_directory, told.host, pid);
+    });
+    line.value("--wait",
+               [&] { given.wait = std::chrono::duration_cast<std::chrono::seconds>(line.seconds()); });
+    line.value("--as", [&] {
+        const auto& name = line.text();
+        auto& who = given.settings.who;
+        const auto dot = name.rfind('.');
+        const char *rank = name.data() + std::min(dot, name.size() - 1) + 1, *end = name.data() + name.size();
+        const auto [stopped, failed] = std::from_chars(rank, end, who.rank);
+        if (dot == name.npos || failed != std::errc() || stopped != end)
+            throw bad_usage("--as takes NSPACE.RANK");
+        given.settings.kind = pmixio::peer_kind::tool;
+        who.nspace = name.substr(0, dot);
+    });
+    line.value("--encodings", given.settings.encodings);
+    for (line.parse(); !line.done(); line.parse())
+        given.keys.push_back(line.next());
+    if (in_system)
+        given.where = system;
+    if (in_system_first)
+        given.where = pmixio::first(system, pmixio::search_any(told.system_directory, told.host));
     if (given.keys.empty())
         given.keys.emplace_back("pmix.qry.ns"); // the namespaces that the server knows
     return given;
@@ -126,12 +123,14 @@ asio::awaitable<void> ask(options given, int& status)
 
 int main(int argc, char** argv)
 {
-    const auto given = parse({argv + 1, argv + argc});
-    if (!given)
-        return fmt::print(stderr, "{}", usage), 2;
-    asio::io_context io;
-    int status = 1;
-    asio::co_spawn(io, ask(*given, status), pmixio::rethrow);
-    io.run();
-    return status;
+    try {
+        asio::io_context io;
+        int status = 1;
+        asio::co_spawn(io, ask(parse({argv + 1, argv + argc}), status), pmixio::rethrow);
+        io.run();
+        return status;
+    } catch (const bad_usage& bad) {
+        fmt::print(stderr, "tool: {}\n{}", bad.what(), usage);
+        return 2;
+    }
 }

@@ -22,12 +22,19 @@ def lines_of(name):
     return (root / "examples" / name).read_text().splitlines()
 
 
+def short(name, budget):
+    """That an example is short is what it is an example of."""
+    lines = len(lines_of(name))
+    print(f"{name}: {lines} lines, of {budget}")
+    assert lines <= budget, name
+
+
 def host_server():
     """The README shows it as it is; it is short; four real clients run under it."""
     text = "\n".join(line for line in lines_of("host_server.cpp"))
     shown = re.search(r"```cpp\n(.*?)```", (root / "README.md").read_text(), re.S)[1]
     assert shown.strip() in text, "the README's example is not the one in examples/"
-    assert len(lines_of("host_server.cpp")) <= 60
+    short("host_server.cpp", 60)
     client = programs / "scale"
     if not client.exists():
         sys.exit(77)
@@ -48,7 +55,7 @@ def host_server():
 
 
 def custom_security():
-    assert len(lines_of("custom_security.cpp")) <= 60
+    short("custom_security.cpp", 60)
     assert run(examples / "custom_security").stdout == "correct horse battery staple: admitted\nincorrect: wrong_user\n"
 
 
@@ -56,7 +63,7 @@ def cgroup_security():
     """Only who is in the job's cgroup is a process of the job. Needs root, to mount cgroup2 where nobody else sees it."""
     sys.path.append(str(root / "tests" / "conformance"))
     import peers
-    assert len(lines_of("cgroup_security.cpp")) < 70
+    short("cgroup_security.cpp", 70)
     assert "usage" in run(examples / "cgroup_security", "/", status=2).stderr, "/ is no cgroup"
     libc, new_mounts, recursive, private = ctypes.CDLL(None), 0x20000, 0x4000, 0x40000
     mounted = tempfile.mkdtemp()
@@ -112,8 +119,34 @@ def cgroup_security():
         os.rmdir(mounted)
 
 
+def minimal_host():
+    """It launches and serves."""
+    short("minimal_host.cpp", 99)
+    launch = examples / "minimal_host"
+    assert "usage" in run(launch, status=2).stderr
+    run(launch, 2, "/no/such/program", status=127)
+    run(launch, 2, "sh", "-c", "exit $PMIX_RANK", status=1)
+    for client in ("scale", "mpi_ring"):
+        if not (programs / client).exists():
+            sys.exit(77)
+        run(launch, 4, programs / client)
+
+
+def custom_host():
+    """Its three upcalls have the last word."""
+    short("custom_host.cpp", 99)
+    launch = examples / "custom_host"
+    assert "usage" in run(launch, status=2).stderr
+    run(launch, "/no/such/program", status=127)
+    client = programs / "site"
+    if not client.exists():
+        sys.exit(77)
+    assert "job.0 logs: all is well\n" in run(launch, client).stdout
+
+
 def pmixrun():
     """The command line: usage, exit statuses, output, the environment of ranks."""
+    short("pmixrun.cpp", 599)
     launch = examples / "pmixrun"
     assert run(launch, "--version").stdout.startswith("pmixrun (pmixio) ")
     assert "usage: pmixrun" in run(launch, "--help").stdout
@@ -121,7 +154,9 @@ def pmixrun():
                 ["--encodings", "v21,v99", "true"], ["--encodings", "", "true"], ["--serve", "true"], ["--timeout", "0", "true"],
                 ["--nspace", "a.b", "true"], ["--nspace", "", "true"], ["--tag-output=yes", "true"],
                 ["--if-include", "10.0.0.0/40", "true"], ["--if-exclude", "lo,", "true"], ["--ipv4-port", "5-4", "true"],
-                ["--if-include", "lo", "--if-exclude", "lo", "true"], ["--disable-ipv4", "true"]):
+                ["--if-include", "lo", "--if-exclude", "lo", "true"], ["--disable-ipv4", "true"],
+                ["true", ":"], [":", "true"], ["true", ":", "-n", "2"], ["true", ":", "-n", "x", "true"],
+                ["true", ":", "--serve", "true"]):
         said = run(launch, *bad, status=2).stderr
         assert said.startswith("pmixrun: ") and said.count("\n") == 1, said
 
@@ -152,6 +187,9 @@ def pmixrun():
     assert sorted(out.stdout.splitlines()) == sorted(
         f"[job,{rank}]<stdout>: {word}" for rank in range(3) for word in ("one", "two")), out.stdout
     assert sorted(out.stderr.splitlines()) == [f"[job,{rank}]<stderr>: err" for rank in range(3)], out.stderr
+    of_two = run(launch, "-n", "2", "sh", "-c", "echo a$PMIX_RANK", ":", "--np=1", "--", "sh", "-c", "echo b$PMIX_RANK", ":", "echo",
+                 "c").stdout
+    assert sorted(of_two.split()) == ["a0", "a1", "b2", "c"], of_two
     long = "x" * 5000
     lines = run(launch, "-n", "8", "--", "sh", "-c", f"for i in 1 2 3 4 5; do echo {long}; done").stdout.splitlines()
     assert lines == [long] * 40, "lines were torn apart"
@@ -170,4 +208,4 @@ def pmixrun():
 
 
 {"host_server": host_server, "custom_security": custom_security, "cgroup_security": cgroup_security,
- "pmixrun": pmixrun}[what]()
+ "minimal_host": minimal_host, "custom_host": custom_host, "pmixrun": pmixrun}[what]()

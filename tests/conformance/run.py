@@ -1,8 +1,8 @@
 """run.py --pmixrun PATH --programs DIR [--expect STATUS] [--count N --line REGEX] [--repeat N] [--say REGEX]
-       -- [PMIXRUN OPTIONS] -- PROGRAM [ARGS]
+       [--input TEXT] -- [PMIXRUN OPTIONS] -- PROGRAM [ARGS]
 
-Runs PROGRAM of DIR under pmixrun and checks its exit status; how many lines of its output match; that pmixrun's stderr
-says something; and, by its counters, that every connection was admitted and is closed again. Exits 77 if the program is not built."""
+Runs PROGRAM of DIR (@NAME among its arguments is another) under pmixrun and checks its exit status; how many lines of its
+output match; that pmixrun's stderr says something; and, by its counters, that every connection was admitted and is closed again. Exits 77 if the program is not built."""
 import argparse
 import json
 import os
@@ -21,6 +21,7 @@ parser.add_argument("--expect", type=int, default=0)
 parser.add_argument("--line", default="")
 parser.add_argument("--count", type=int)
 parser.add_argument("--say", default="")
+parser.add_argument("--input", default="")
 parser.add_argument("--repeat", type=int, default=1)
 parser.add_argument("rest", nargs=argparse.REMAINDER)
 args = parser.parse_args()
@@ -31,6 +32,7 @@ program = args.programs / name
 if not program.exists():
     sys.exit(77)
 ranks = int(options[options.index("-n") + 1])
+arguments = [str(args.programs / word[1:]) if word.startswith("@") else word for word in arguments]
 command = [peers.system_python(), str(program)] if name.endswith(".py") else [str(program)]
 environment = os.environ | {"OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
@@ -39,7 +41,8 @@ for attempt in range(args.repeat):
         stats = pathlib.Path(directory) / "stats.json"
         run = subprocess.run([args.pmixrun, "--tmpdir", directory, "--timeout", "100", "--stats", str(stats), *options, "--",
                               *command, *arguments],
-                             capture_output=True, text=True, timeout=110, stdin=subprocess.DEVNULL, env=environment)
+                             capture_output=True, text=True, timeout=110, env=environment,
+                             input=args.input.replace("\\n", "\n"))
         said = f"\n--- stdout\n{run.stdout}--- stderr\n{run.stderr}"
         if run.returncode != args.expect:
             sys.exit(f"exit status {run.returncode}, not {args.expect}{said}")
