@@ -239,6 +239,7 @@ public:
             add_job(nspace, std::move(programs), {{"pmix.parent", pmixio::wire::value::of_proc(from.who)}});
         if (const auto failed = start(made)) {
             server_->remove_namespace(nspace);
+            running_.erase(nspace);
             co_return pmixio::message::spawn_reply{failed == std::errc::permission_denied
                                                        ? pmixio::wire::status::no_permissions
                                                        : pmixio::wire::status::not_found,
@@ -257,6 +258,7 @@ private:
         std::string nspace;
         std::vector<program> programs;
         std::deque<running_process> processes{}; ///< stay where they are
+        std::size_t open = 0;                    ///< processes and streams of theirs
     };
 
     running_job& add_job(const std::string& nspace, std::vector<program> programs,
@@ -373,8 +375,9 @@ private:
         auto& self = of.processes[rank];
         const pmixio::wire::proc who{of.nspace, rank};
         ++alive_;
-        asio::co_spawn(io_, forward(who, std::move(self.running->out()), STDOUT_FILENO), pmixio::rethrow);
-        asio::co_spawn(io_, forward(who, std::move(self.running->err()), STDERR_FILENO), pmixio::rethrow);
+        of.open += 3;
+        asio::co_spawn(io_, forward(of, who, std::move(self.running->out()), STDOUT_FILENO), pmixio::rethrow);
+        asio::co_spawn(io_, forward(of, who, std::move(self.running->err()), STDERR_FILENO), pmixio::rethrow);
         const auto end = co_await self.running->wait();
         self.running.reset();
         --alive_;
@@ -386,13 +389,25 @@ private:
         else if (self.connected && !self.finalized)
             fail(1, fmt::format("{} exited without finalizing", name_of(who)));
         server_->process_exited(who);
+        closed(of);
         end_if_all_done();
+    }
+
+    /// A job that another has spawned is forgotten when nothing of it is left.
+    void closed(running_job& of)
+    {
+        if (--of.open != 0 || of.nspace == options_.nspace)
+            return;
+        const auto nspace = of.nspace;
+        running_.erase(nspace);
+        server_->remove_namespace(nspace);
     }
 
     // output
 
     /// Writing may block: that is left to another thread.
-    asio::awaitable<void> forward(pmixio::wire::proc from, asio::posix::stream_descriptor pipe, int to)
+    asio::awaitable<void> forward(running_job& of, pmixio::wire::proc from,
+                                  asio::posix::stream_descriptor pipe, int to)
     {
         const auto tag =
             fmt::format("[{},{}]<{}>: ", from.nspace, from.rank, to == STDOUT_FILENO ? "stdout" : "stderr");
@@ -409,6 +424,7 @@ private:
             }
             co_await asio::post(io_, asio::use_awaitable);
         }
+        closed(of);
     }
 
     // ending

@@ -21,14 +21,14 @@ static void number(const pmix_proc_t *proc, const char *key, uint32_t want)
           PMIx_Error_string(rc), got, want);
 }
 
-/* One check. */
-static void meet(const pmix_proc_t *parent, const char *child)
+/* One check. Connects a parent with its child's job, or parts them. */
+static void meet(pmix_status_t (*how)(const pmix_proc_t *, size_t, const pmix_info_t *, size_t), const pmix_proc_t *parent, const char *child)
 {
     pmix_proc_t both[2] = {*parent, *parent};
     snprintf(both[1].nspace, sizeof both[1].nspace, "%s", child);
     both[1].rank = PMIX_RANK_WILDCARD;
-    MARK("connect of %s", child);
-    CHECK_RC(PMIx_Connect(both, 2, NULL, 0), PMIX_SUCCESS, "connect of %s:%u and %s", parent->nspace, parent->rank, child);
+    MARK("meeting of %s", child);
+    CHECK_RC(how(both, 2, NULL, 0), PMIX_SUCCESS, "meeting of %s:%u and %s", parent->nspace, parent->rank, child);
 }
 
 /* The name and the value of what a child publishes for its parent. */
@@ -63,9 +63,10 @@ static int child(char **argv)
     name_of(key, sizeof key, me.nspace, me.rank);
     PMIx_Info_load(&info, key, &me.rank, PMIX_UINT32);
     CHECK_RC(PMIx_Publish(&info, 1), PMIX_SUCCESS, "publish %s", key);
-    meet(&parent, me.nspace);
+    meet(PMIx_Connect, &parent, me.nspace);
     number(&parent, PMIX_LOCAL_RANK, parent.rank);
-    return check_leave(CHECK_JOIN_LEAVE + 9);
+    meet(PMIx_Disconnect, &parent, me.nspace); /* what a job has published ends with it */
+    return check_leave(CHECK_JOIN_LEAVE + 10);
 }
 
 /* Three checks for each of three children. */
@@ -112,11 +113,12 @@ int main(int argc, char **argv)
     MARK("spawn");
     CHECK_RC(PMIx_Spawn(NULL, 0, apps, 2, nspace), PMIX_SUCCESS, "spawn");
     CHECK(nspace[0] != '\0' && strcmp(nspace, me.nspace) != 0, "namespace %s", nspace);
-    meet(&me, nspace);
+    meet(PMIx_Connect, &me, nspace);
     look_at(nspace);
     pmix_proc_t children;
     PMIX_LOAD_PROCID(&children, nspace, PMIX_RANK_WILDCARD);
     number(&children, PMIX_JOB_SIZE, 3);
+    meet(PMIx_Disconnect, &me, nspace);
 
     free(apps[0].cmd);
     apps[0].cmd = strdup("/no/such/program");
@@ -126,5 +128,5 @@ int main(int argc, char **argv)
     CHECK_RC(PMIx_Spawn(NULL, 0, apps, 1, nspace), PMIX_ERR_NO_PERMISSIONS, "spawn of what is no program");
     CHECK_RC(PMIx_Fence(NULL, 0, NULL, 0), PMIX_SUCCESS, "fence");
     PMIX_APP_FREE(apps, 2);
-    return check_leave(CHECK_JOIN_LEAVE + 4 + 9 + 1 + 3);
+    return check_leave(CHECK_JOIN_LEAVE + 4 + 9 + 2 + 3);
 }

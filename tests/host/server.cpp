@@ -375,6 +375,29 @@ TEST_CASE("a namespace that is removed takes its sessions with it, and no others
     CHECK(stays.ask(commit_of(1)) == status::success);
 }
 
+TEST_CASE("jobs come and go while another runs")
+{
+    open_server s;
+    open_client zero(s, {"a", 0}), one(s, {"a", 1});
+    for (int round = 0; round != 50; ++round) {
+        const auto nspace = "job-" + std::to_string(round);
+        s.jobs.add({nspace, 1, ::geteuid(), ::getegid()});
+        open_client visitor(s, {nspace, 0});
+        CHECK(visitor.ask(commit_of(7)) == status::success);
+        zero.send(message::get{nspace, 0, {}, "nothing yet"});
+        CHECK(visitor.ask(message::publish{0, {{"k" + nspace, 0, value::uint32(1)}}}) == status::success);
+        CHECK(s.under_test->remove_namespace(nspace));
+        CHECK(test::payload<message::status_reply>(zero.answer()).result == status::not_found);
+        CHECK(visitor.read(1).empty());
+        zero.send(whole_job());
+        CHECK(one.ask(whole_job()) == status::success);
+        CHECK(test::payload<message::status_reply>(zero.answer()).result == status::success);
+    }
+    CHECK(s.under_test->sessions() == 2);
+    CHECK(s.under_test->published_bytes() == 0);
+    CHECK(s.under_test->held_gets() == 0);
+}
+
 TEST_CASE("a drain waits for sessions, and ends those that stay")
 {
     open_server s;
