@@ -9,6 +9,9 @@
 #ifdef PMIXRUN_MUNGE
 #    include <pmixio/security/munge.hpp>
 #endif
+#ifdef PMIXRUN_ZLIB
+#    include <pmixio/zlib.hpp>
+#endif
 
 #include <fmt/format.h>
 
@@ -37,6 +40,9 @@ struct site : pmixio::defaults {
         pmixio::securities<pmixio::security::munge, pmixio::security::native, pmixio::security::none>;
 #else
     using security = pmixio::securities<pmixio::security::native, pmixio::security::none>;
+#endif
+#ifdef PMIXRUN_ZLIB
+    static constexpr auto inflate = pmixio::zlib_inflate;
 #endif
     using observer = pmixio::observers<pmixio::counters, pmixio::log_observer>;
 };

@@ -13,7 +13,7 @@ fail() {
 
 packages='g++ clang meson ninja-build pkg-config python3 libasio-dev libfmt-dev doctest-dev libclang-rt-14-dev
     libpmix-dev libpmix-bin python3-pmix openmpi-bin libopenmpi-dev munge libmunge-dev faketime iproute2
-    hpcc'
+    hpcc zlib1g-dev'
 
 install_packages() {
     local missing root=''

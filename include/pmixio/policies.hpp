@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -159,6 +160,10 @@ struct defaults {
     using observer = no_observer;
     using clock = std::chrono::steady_clock;
     static constexpr pmixio::limits limits{};
+    /// Inflates a zlib stream that must have that length then; none: it has not. Without it, strings that a process has
+    /// compressed reach others as they are, which releases 5.x and 6.x cannot read: see zlib.hpp.
+    static constexpr std::optional<std::string> (*inflate)(std::span<const std::byte> stream,
+                                                           std::size_t length) = nullptr;
 };
 
 /// A host's choices: a type that derives from `defaults` and says `using security = securities<...>`.

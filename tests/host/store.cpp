@@ -5,6 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstring>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -453,4 +456,54 @@ TEST_CASE_FIXTURE(fixture, "the data of a removed job is not found")
     jobs.remove("a");
     data.job_data(asks.from, asks.ask<message::job_data>());
     CHECK(asks.status() == status::not_found);
+}
+
+TEST_CASE("strings that a process has compressed are inflated, within a limit, if they are what they say")
+{
+    const auto compressed = [](std::uint32_t length, const std::string& stream) {
+        test::bytes content(sizeof length);
+        std::memcpy(content.data(), &length, sizeof length);
+        for (const char c : stream)
+            content.push_back(static_cast<std::byte>(c));
+        wire::byte_buffer raw;
+        wire::writer out(raw);
+        wire::output<wire::flex_form> packed(out, false);
+        packed.code(data_type::compressed_string), packed.object(content);
+        wire::cursor in(raw);
+        wire::input<wire::flex_form> from(in, false);
+        wire::byte_buffer scratch;
+        return value::decode(from, data_type::storage_access_type, false, scratch);
+    };
+    // Not zlib: a stream is a letter, which stands for as many of it as are asked for.
+    const store::inflate repeat = [](std::span<const std::byte> stream, std::size_t length) {
+        return stream.size() == 1 ? std::optional(std::string(length, static_cast<char>(stream[0])))
+                                  : std::nullopt;
+    };
+    registry jobs{{"a", 2, 1000, 1000}};
+    test::fake_deadlines clock;
+    store data(jobs, clock, {"server", 9}, repeat, 10);
+    peer zero({"a", 0});
+    data.commit(zero.from,
+                {{{scope::local,
+                   {{"nul", compressed(2, std::string(1, '\0'))},
+                    {"six", compressed(6, "x")},
+                    {"seven", compressed(7, "y")}, // 13 are too many
+                    {"four", compressed(4, "z")},
+                    {"broken", compressed(0, "no")},
+                    {"object", value::object(test::bytes(3))}}}}},
+                zero.ask<message::status_reply>());
+    CHECK(zero.status() == status::success);
+    const auto& kept = jobs.find(wire::proc{"a", 0})->local;
+    CHECK(kept.at("six") == value::string("xxxxxx"));
+    CHECK(kept.at("seven") == compressed(7, "y"));
+    CHECK(kept.at("four") == value::string("zzzz"));
+    CHECK(kept.at("broken") == compressed(0, "no"));
+    CHECK(kept.at("nul") == compressed(2, std::string(1, '\0')));
+    CHECK(kept.at("object") == value::object(test::bytes(3)));
+
+    store without(jobs, clock, {"server", 9});
+    peer one({"a", 1});
+    without.commit(one.from, {{{scope::local, {{"six", compressed(6, "x")}}}}},
+                   one.ask<message::status_reply>());
+    CHECK(jobs.find(wire::proc{"a", 1})->local.at("six") == compressed(6, "x"));
 }

@@ -408,3 +408,15 @@ TEST_CASE("structures with a value compare by all they hold")
     CHECK((app{} == app{}));
     CHECK((query{{"q"}, {}} != query{}));
 }
+
+TEST_CASE("bytes are the content of an object, and of nothing else")
+{
+    const auto content = pmixio::test::hex("01 02 ff");
+    const auto object = value::object(content);
+    const auto bytes = object.to_bytes();
+    REQUIRE(bytes);
+    CHECK(std::equal(bytes->begin(), bytes->end(), content.begin(), content.end()));
+    CHECK(value::object({}).to_bytes()->empty());
+    CHECK_FALSE(value::string("x").to_bytes());
+    CHECK_FALSE(value().to_bytes());
+}

@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <list>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,11 +26,17 @@ namespace pmixio {
 ///
 /// A Get for data that is not there yet is held: until its process commits it, or is gone (NOT_FOUND), until the
 /// request's own timeout (TIMEOUT), or until its requester is gone. A Get never waits for a key of the server's own.
+///
+/// Strings that a client has compressed are inflated where the host can: not all releases read others' compressed ones.
 class store {
 public:
-    /// All must outlive the store.
-    store(registry& jobs, deadline_service& clock, wire::proc server)
-        : jobs_(jobs), clock_(clock), server_(std::move(server))
+    using inflate = std::optional<std::string> (*)(std::span<const std::byte> stream, std::size_t length);
+
+    /// All must outlive the store. `how`: see defaults::inflate; `most`: bytes that one commit may become by it, what is
+    /// beyond stays compressed.
+    store(registry& jobs, deadline_service& clock, wire::proc server, inflate how = nullptr,
+          std::size_t most = SIZE_MAX)
+        : jobs_(jobs), clock_(clock), server_(std::move(server)), inflate_(how), most_(most)
     {}
 
     /// Everything of the requester's job. NOT_FOUND if the job has been removed.
@@ -44,11 +52,14 @@ public:
         auto* process = jobs_.find(from.who);
         if (!process)
             return reply.refuse(wire::status::not_found);
+        auto budget = most_;
         for (auto& bucket : request.buckets) {
             const bool both = bucket.visible == wire::scope::global;
             for (auto& each : bucket.data) {
                 if (is_reserved_key(each.key))
                     continue;
+                if (inflate_ && each.content.is(wire::data_type::compressed_string))
+                    decompress(each.content, budget);
                 if (bucket.visible == wire::scope::remote || both)
                     process->remote.insert_or_assign(each.key, each.content);
                 if (bucket.visible == wire::scope::local || both)
@@ -142,6 +153,23 @@ private:
         return reply_with(from, *nspace, {request.nspace, request.rank}, values(*process));
     }
 
+    /// A length in host byte order, and a zlib stream.
+    void decompress(wire::value& content, std::size_t& budget) const
+    {
+        const auto bytes = content.to_bytes();
+        std::uint32_t length = 0;
+        if (!bytes || bytes->size() < sizeof length)
+            return;
+        std::memcpy(&length, bytes->data(), sizeof length);
+        if (length > budget)
+            return;
+        const auto text = inflate_(bytes->subspan(sizeof length), length);
+        if (!text || text->find('\0') != text->npos)
+            return;
+        budget -= length;
+        content = wire::value::string(*text);
+    }
+
     static std::vector<wire::kval> values(const process_record& process)
     {
         std::vector<wire::kval> data;
@@ -223,6 +251,8 @@ private:
     registry& jobs_;
     deadline_service& clock_;
     wire::proc server_;
+    inflate inflate_;
+    std::size_t most_;
     std::list<held_get> held_;
 };
 

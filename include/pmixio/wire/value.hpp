@@ -190,6 +190,16 @@ public:
         return content.ok() ? processes : std::vector<proc>{};
     }
 
+    /// The content of a BYTE_OBJECT, of what is compressed or of a DATA_BUFFER; lasts as long as the value is not changed.
+    std::optional<std::span<const std::byte>> to_bytes() const
+    {
+        if (shape_of(type_) != shape::object)
+            return std::nullopt;
+        cursor content(packed());
+        const auto bytes = input<form>(content, false).object();
+        return content.ok() ? std::optional(bytes) : std::nullopt;
+    }
+
     /// The packed value, in flex integers. Lasts as long as the value is not changed.
     std::span<const std::byte> packed() const noexcept
     {
