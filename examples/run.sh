@@ -5,19 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 ranks=${1:-4}
 
-missing=()
-for package in g++ meson ninja-build pkg-config python3 libasio-dev libfmt-dev doctest-dev openmpi-bin libopenmpi-dev; do
-    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        root=(sudo -n)
-        sudo -n true 2>/dev/null || { echo "not root, no sudo; please install: ${missing[*]}"; exit 1; }
-    fi
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"
-fi
+# shellcheck source=tests/packages.sh
+. tests/packages.sh
+install_packages g++ meson ninja-build pkg-config python3 libasio-dev libfmt-dev doctest-dev openmpi-bin libopenmpi-dev
 
 build=build/examples
 mkdir -p build

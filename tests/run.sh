@@ -4,6 +4,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit
 
+# shellcheck source=tests/packages.sh
+. tests/packages.sh
+
 passed=0 failed=0 skipped=0
 trap 'echo "$passed passed, $failed failed, $skipped skipped"' EXIT
 fail() {
@@ -13,25 +16,7 @@ fail() {
 
 packages='g++ clang meson ninja-build pkg-config python3 libasio-dev libfmt-dev doctest-dev libclang-rt-14-dev
     libpmix-dev libpmix-bin python3-pmix openmpi-bin libopenmpi-dev munge libmunge-dev faketime iproute2
-    hpcc zlib1g-dev'
-
-install_packages() {
-    local missing root=''
-    # shellcheck disable=SC2086  # packages are words
-    missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null |
-        awk -v all="$packages" '$2 == "installed" { here[$1] } END { n = split(all, name); for (i = 1; i <= n; i++)
-            if (!(name[i] in here)) printf "%s ", name[i] }')
-    [ -n "$missing" ] || return 0
-    if [ "$(id -u)" -ne 0 ]; then
-        root='sudo -n'
-        $root true 2>/dev/null || { echo "not root, no sudo; please install: $missing"; return 1; }
-    fi
-    get() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
-    echo "installing: $missing"
-    # shellcheck disable=SC2086
-    get update && get install -y --no-install-recommends $missing || return 1
-    get install -y --no-install-recommends clang-19 || echo 'no clang-19'
-}
+    hpcc zlib1g-dev libbenchmark-dev'
 
 # Adds what the log of the last `meson test` says: 0 all passed, 1 nothing ran, 2 some failed.
 count() {
@@ -71,7 +56,9 @@ leg() {
     echo "$name took $((SECONDS - start)) s"
 }
 
-install_packages || { fail 'packages'; exit 1; }
+# shellcheck disable=SC2086  # packages are words
+install_packages $packages || { fail 'packages'; exit 1; }
+command -v clang++-19 >/dev/null || install_packages clang-19 || echo 'no clang-19'
 
 # The sanitizers of g++ 12 and clang 14 fail at random where the kernel scatters addresses widely.
 fixed_addresses=$(setarch -R true 2>/dev/null && echo setarch -R)
