@@ -69,6 +69,26 @@ TEST_CASE_FIXTURE(fixture, "a listener on loopback has a port, and accepts with 
     CHECK(accepted->remote_endpoint() == accepted->remote());
 }
 
+TEST_CASE_FIXTURE(fixture, "accepted connections send without delay and do not block, whoever accepted them")
+{
+    const auto check = [](const pmixio::socket& taken) {
+        asio::ip::tcp::no_delay now;
+        taken.get_option(now);
+        CHECK(now.value());
+    };
+    auto peer = connect();
+    auto accepted = run(io, under_test.accept());
+    REQUIRE(accepted);
+    check(*accepted);
+    CHECK(accepted->non_blocking());
+    CHECK((::fcntl(accepted->native_handle(), F_GETFL) & O_NONBLOCK) != 0);
+
+    asio::ip::tcp::acceptor plain(io, {asio::ip::address_v4::loopback(), 0});
+    asio::ip::tcp::socket other(io);
+    other.connect(plain.local_endpoint());
+    check(pmixio::socket(plain.accept()));
+}
+
 TEST_CASE_FIXTURE(fixture, "an accept waits for a connection")
 {
     task<result<pmixio::socket>> accepting(io, under_test.accept());

@@ -57,13 +57,9 @@ public:
         return now(core_->writing, core_->writable(), from, error, asio::error::would_block);
     }
 
+    bool non_blocking() const { return true; }
     void non_blocking(bool) {}
     void non_blocking(bool, std::error_code& error) { error.clear(); }
-    template <class Option>
-    void set_option(const Option&, std::error_code& error)
-    {
-        error.clear();
-    }
     void cancel(std::error_code& error)
     {
         error.clear();

@@ -368,7 +368,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
           pool(settings.pool, settings.limits.pending_handshakes), clock(executor),
-          data(jobs, clock, settings.name, P::inflate, settings.limits.message_bytes), published(jobs, clock, settings.limits.published_bytes),
+          data(jobs, clock, settings.name, P::inflate, settings.limits.message_bytes),
+          published(jobs, clock, settings.limits.published_bytes),
           together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
           questions(jobs, settings.name)
     {
@@ -477,8 +478,6 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return refuse(connection, std::make_error_code(std::errc::not_enough_memory),
                           acquaintance_of(who));
         }
-        std::error_code ignored;
-        made->stream().set_option(asio::ip::tcp::no_delay(true), ignored);
         peers[*index] = made;
         ++sessions;
         ++process->connections;

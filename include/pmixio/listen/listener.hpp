@@ -121,9 +121,12 @@ private:
                 remote.resize(length);
                 asio::ip::tcp::socket taken(self->acceptor.get_executor());
                 taken.assign(self->at.protocol(), fd, failed);
+                if (!failed) // once: Asio would do it for reading, and a session for writing
+                    taken.non_blocking(true, failed);
                 if (!failed)
                     co_return socket(std::move(taken), self->at, remote);
-                ::close(fd);
+                if (!taken.is_open())
+                    ::close(fd);
                 co_return failed;
             }
             switch (errno) {
@@ -173,6 +176,7 @@ private:
             state_->acceptor.set_option(asio::ip::tcp::acceptor::reuse_address(true));
         if (at.address().is_v6())
             state_->acceptor.set_option(asio::ip::v6_only(true));
+        state_->acceptor.set_option(asio::ip::tcp::no_delay(true)); // inherited by connections
         state_->acceptor.bind(at, failed);
         if (!failed)
             state_->acceptor.listen(asio::socket_base::max_listen_connections, failed);

@@ -20,19 +20,20 @@ concept connection =
         { c.remote() } -> std::convertible_to<asio::ip::tcp::endpoint>;
         c.remote_endpoint(failed);
         s.get_executor();
+        { c.non_blocking() } -> std::convertible_to<bool>;
         s.non_blocking(true, failed);
         s.read_some(in, failed);
         s.write_some(out, failed);
         s.async_read_some(in, moved);
         s.async_write_some(out, moved);
         s.async_wait(asio::socket_base::wait_read, ready);
-        s.set_option(asio::ip::tcp::no_delay(true), failed);
         s.cancel(failed);
         s.shutdown(asio::socket_base::shutdown_send, failed);
         s.close(failed);
     };
 
-/// A TCP connection. Its ends are known from accept, so that nobody has to ask the kernel for them again.
+/// A TCP connection without delay (TCP_NODELAY: messages are small, and take turns). Its ends are known from accept, so that
+/// nobody has to ask the kernel for them again.
 class socket : public asio::ip::tcp::socket {
 public:
     using endpoint = asio::ip::tcp::endpoint;
@@ -40,7 +41,10 @@ public:
     /// Of any connected Asio socket. Throws std::system_error if its ends cannot be had.
     explicit socket(asio::ip::tcp::socket connected)
         : asio::ip::tcp::socket(std::move(connected)), local_(local_endpoint()), remote_(remote_endpoint())
-    {}
+    {
+        set_option(asio::ip::tcp::no_delay(true));
+    }
+    /// Of a listener, whose connections have its options.
     socket(asio::ip::tcp::socket connected, endpoint local, endpoint remote)
         : asio::ip::tcp::socket(std::move(connected)), local_(local), remote_(remote)
     {}

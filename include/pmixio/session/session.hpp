@@ -51,7 +51,8 @@ public:
         const auto keep = self();
         guarded([&] {
             if constexpr (ready_model)
-                stream_.non_blocking(true);
+                if (!stream_.non_blocking())
+                    stream_.non_blocking(true);
             if (out_.empty())
                 out_ = std::move(greeting);
             else
@@ -125,7 +126,7 @@ private:
     using pointer = detail::local_ptr<session>;
     // Asio's sockets tell when they are ready, so that no buffer is tied up by waiting; other streams read into their own.
     static constexpr bool ready_model = requires(Stream& s, std::error_code ec) {
-        s.non_blocking(true);
+        s.non_blocking(!s.non_blocking());
         s.read_some(asio::mutable_buffer(), ec);
         s.async_wait(asio::socket_base::wait_read, [](std::error_code) {});
     };
