@@ -32,6 +32,10 @@ struct limits {
     std::size_t unread_output = 1u << 20;
     /// What one user's processes have published, and their lookups that wait. Beyond: OUT_OF_RESOURCE.
     std::size_t published_bytes = 64u << 20;
+    /// Output of one job that is kept for who pulls it later. Beyond: the oldest goes.
+    std::size_t forwarded_bytes = 1u << 20;
+    /// Processes, and whole namespaces, in what one session pulls the output of. Beyond: OUT_OF_RESOURCE.
+    std::size_t pulled_per_session = 4'096;
     /// Pause after accept failed for want of descriptors or memory.
     std::chrono::steady_clock::duration accept_pause = std::chrono::milliseconds(100);
     /// Time that drain() gives to sessions to finish.

@@ -51,8 +51,9 @@ std::vector<std::uint32_t> answered(const stage& s)
 TEST_CASE("every request but the held ones is answered once, in order, however the stream cuts it")
 {
     const auto greeting = test::hello_bytes({"b", 0}, "6.1.0").size();
-    for (const std::size_t chunk : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, header_size - 1,
-                                    header_size, header_size + 1, greeting - 1, std::size_t{100'000}}) {
+    for (const std::size_t chunk :
+         {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, header_size - 1, header_size,
+          header_size + 1, greeting - 1, std::size_t{100'000}}) {
         CAPTURE(chunk);
         stage s(chunk);
         task<result<void>> admission(s.io, s.admit());
@@ -61,14 +62,15 @@ TEST_CASE("every request but the held ones is answered once, in order, however t
         CHECK(admission.get());
         s.far.feed(stage::requests());
         s.poll();
-        CHECK(answered(s) == std::vector<std::uint32_t>{1,  2,  3,  4,  7,  8,  9,  12, 13,
-                                                       15, 16, 18, 19, 20, 21, 22, 23, 24});
+        CHECK(answered(s) == std::vector<std::uint32_t>{1,  2,  3,  4,  7,  8,  9,  12, 13, 15, 16,
+                                                        18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28});
         CHECK(s.under_test->held_gets() == 2);
         CHECK(s.under_test->held_lookups() == 2);
+        CHECK(s.under_test->output_pulls() == 0); // it has said good-bye
         s.far.end_input();
         s.poll();
         CHECK(s.left_over() == "");
-        CHECK(s.under_test->observer().messages_received == 24);
+        CHECK(s.under_test->observer().messages_received == 28);
     }
 }
 

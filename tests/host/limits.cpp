@@ -233,3 +233,47 @@ TEST_CASE("published_bytes: what one user's processes have published")
     bounds.published_bytes = used - 1;
     CHECK(told() == std::pair(wire::status::out_of_resource, std::size_t{0}));
 }
+
+TEST_CASE("forwarded_bytes: output of one job that nobody has pulled yet; beyond, the oldest goes")
+{
+    limits bounds;
+    const auto kept = [&](const std::string& text) {
+        stage s(bounds, greeting);
+        for (int i = 0; i != 3; ++i)
+            s.under_test->forward_output({"a", 0}, message::channels::out, text);
+        s.under_test->forward_output({"b", 0}, message::channels::out, text);
+        const auto both = s.under_test->forwarded_bytes();
+        s.under_test->remove_namespace("b");
+        return std::pair(s.under_test->forwarded_bytes(), both - s.under_test->forwarded_bytes());
+    };
+    const auto [three, one] = kept("text");
+    CHECK(three == 3 * one);
+    bounds.forwarded_bytes = three;
+    CHECK(kept("text") == std::pair(three, one));
+    bounds.forwarded_bytes = three - 1;
+    CHECK(kept("text") == std::pair(2 * one, one));
+}
+
+TEST_CASE("pulled_per_session: processes whose output one session pulls")
+{
+    limits bounds;
+    bounds.pulled_per_session = 3;
+    stage s(bounds, greeting);
+    CHECK(!outcome(s));
+    const auto ask = [&](std::vector<wire::proc> of) {
+        s.far.feed(make_frame<wire::v41>(wire::first_request_tag,
+                                         message::iof_pull{std::move(of), {}, message::channels::out, 1}, {})
+                       .value());
+        s.poll();
+    };
+    ask({{"a", 0}, {"a", 1}});
+    ask({{"a", wire::rank::wildcard}});
+    CHECK(s.under_test->output_pulls() == 2);
+    ask({{"b", 0}});
+    CHECK(s.under_test->output_pulls() == 2);
+    const bytes last(s.far.output().end() - wire::frame_header_size - 2, s.far.output().end());
+    CHECK(test::payload<message::status_reply>(last).result == wire::status::out_of_resource);
+    s.far.end_input();
+    s.poll();
+    CHECK(s.left_over() == "");
+}

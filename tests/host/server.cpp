@@ -526,3 +526,95 @@ TEST_CASE("a host may keep itself what processes publish")
     CHECK_THROWS_WITH_AS(s.until([] { return false; }), "the host's", std::runtime_error);
     CHECK(test::payload<message::status_reply>(publishes.answer()).result == status::error);
 }
+
+namespace {
+
+struct reading_host {
+    std::vector<message::iof_push> input;
+
+    asio::awaitable<status> iof_push(requester, message::iof_push request)
+    {
+        input.push_back(std::move(request));
+        co_return status::success;
+    }
+};
+
+/// The next forwarded piece, as text.
+template <class Client>
+std::string forwarded(Client& to)
+{
+    const auto piece = test::payload<message::output>(to.answer(wire::io_forwarding_tag));
+    return piece.source.nspace + std::to_string(piece.source.rank) + ' ' +
+           std::to_string(static_cast<int>(piece.channel)) + ' ' + std::to_string(piece.reference) + ' ' +
+           std::string(reinterpret_cast<const char*>(piece.data.data()), piece.data.size());
+}
+
+} // namespace
+
+TEST_CASE("output of processes goes to who pulls it, until it finalizes, and what comes before is kept")
+{
+    open_server s;
+    auto& server = *s.under_test;
+    client tool(s, {"b", 0});
+    server.forward_output({"a", 1}, message::channels::out, "early\n");
+    CHECK(server.forwarded_bytes() != 0);
+    tool.send(message::iof_pull{{{"a", wire::rank::wildcard}}, {}, message::channels::all, 5});
+    const auto reply = test::payload<message::iof_pull_reply>(tool.answer());
+    CHECK(forwarded(tool) == "a1 2 5 early\n");
+    server.forward_output({"a", 0}, message::channels::err, "late\n");
+    CHECK(forwarded(tool) == "a0 4 5 late\n");
+    CHECK(tool.ask(message::iof_deregister{{}, reply.reference}) == status::success);
+    server.forward_output({"a", 0}, message::channels::err, "not pulled\n");
+    CHECK(tool.ask(message::iof_deregister{{}, reply.reference}) == status::not_found);
+
+    tool.send(message::iof_pull{{{"a", 0}}, {}, message::channels::out, 6});
+    tool.answer();
+    CHECK(server.output_pulls() == 1);
+    CHECK(tool.ask(message::finalize{}) == status::success);
+    CHECK(server.output_pulls() == 0);
+    server.remove_namespace("a");
+    CHECK(server.forwarded_bytes() == 0);
+    server.forward_output({"a", 0}, message::channels::out, "of nobody\n");
+    CHECK(server.forwarded_bytes() == 0);
+}
+
+TEST_CASE("who pulls output and does not read it is ended at its limit, and nobody else is")
+{
+    server_settings<open_site> settings;
+    settings.limits.queued_output = 1u << 20;
+    open_server s(settings);
+    client deaf(s, {"b", 0}), reads(s, {"a", 0});
+    const message::iof_pull pull{{{"a", 1}}, {}, message::channels::out, 1};
+    deaf.send(pull);
+    deaf.answer();
+    reads.send(pull);
+    reads.answer();
+    const std::string text(10'000, 'x');
+    std::size_t pieces = 0;
+    s.until([&] {
+        s.under_test->forward_output({"a", 1}, message::channels::out, text);
+        ++pieces;
+        CHECK(forwarded(reads).size() == 7 + text.size());
+        return s.under_test->sessions() == 1;
+    });
+    CHECK(pieces > settings.limits.queued_output / (text.size() + 100));
+    CHECK(s.under_test->output_pulls() == 1);
+    CHECK(reads.ask(message::finalize{}) == status::success);
+}
+
+TEST_CASE("input for a job is given to the host, by the processes that the sender may see")
+{
+    reading_host host;
+    running<open_site, reading_host> s(host);
+    s.jobs.add({"foreign", 1, ::geteuid() + 1, 0});
+    client tool(s, {"b", 0});
+    message::iof_push input{{{"a", wire::rank::wildcard}, {"b", 0}}, {}, bytes(2, std::byte{'x'})};
+    CHECK(tool.ask(input) == status::success);
+    input.targets = {{"a", 0}, {"a", 1}, {"b", 0}};
+    CHECK(host.input == std::vector{input});
+    CHECK(tool.ask(message::iof_push{{{"a", 2}}, {}, {}}) == status::not_found);
+    CHECK(tool.ask(message::iof_push{}) == status::success);
+    CHECK(host.input.size() == 2);
+    if (::geteuid() != 0) // who may see everybody
+        CHECK(tool.ask(message::iof_push{{{"foreign", 0}}, {}, {}}) == status::not_found);
+}

@@ -89,6 +89,10 @@ struct stage {
                              {"pmix.evrange", 0, wire::value::of_proc({"b", 0})}}});
         add(message::query{{{{"pmix.qry.ns"}, {}}}});
         add(message::notify{});
+        add(message::iof_pull{{{"a", wire::rank::wildcard}}, {}, message::channels::out, 0});
+        add(message::iof_pull{{{"a", 0}, {"a", 1}}, {}, message::channels::err, 1});
+        add(message::iof_deregister{{}, 1});
+        add(message::iof_push{{{"a", 0}}, {}, {}});
         add(message::allocate{});
         add(message::finalize{});
         return all;
@@ -111,6 +115,7 @@ struct stage {
         none("held lookups", s.held_lookups());
         none("published bytes", s.published_bytes());
         none("groups", s.groups());
+        none("registrations for output", s.output_pulls());
         none("connections of the process", jobs.find(wire::proc{"b", 0})->connections);
         none("open streams", far.is_open());
         none("calls under way", far.busy());

@@ -228,12 +228,6 @@ private:
     };
     struct publication;
     using items = std::multimap<std::string, publication, std::less<>>;
-    struct process_or_namespace {
-        using is_transparent = void;
-        bool operator()(const wire::proc& a, const wire::proc& b) const noexcept { return a < b; }
-        bool operator()(const wire::proc& a, std::string_view b) const noexcept { return a.nspace < b; }
-        bool operator()(std::string_view a, const wire::proc& b) const noexcept { return a < b.nspace; }
-    };
     using owners = std::multimap<wire::proc, items::iterator, process_or_namespace>;
     struct publication {
         std::shared_ptr<const act> by;

@@ -1,4 +1,4 @@
-// Who sent a request.
+// Who sent a request, and an order of processes.
 #pragma once
 
 #include <pmixio/wire/types.hpp>
@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace pmixio {
 
@@ -17,6 +18,14 @@ struct requester {
 
     /// Whether it may learn about processes of this user: its own, and root about all.
     bool may_see(::uid_t other) const noexcept { return uid == other || uid == 0; }
+};
+
+/// The order of processes, in which those of a namespace can be found by its name.
+struct process_or_namespace {
+    using is_transparent = void;
+    bool operator()(const wire::proc& a, const wire::proc& b) const noexcept { return a < b; }
+    bool operator()(const wire::proc& a, std::string_view b) const noexcept { return a.nspace < b; }
+    bool operator()(std::string_view a, const wire::proc& b) const noexcept { return a < b.nspace; }
 };
 
 } // namespace pmixio

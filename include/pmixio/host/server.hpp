@@ -9,6 +9,7 @@
 #include <pmixio/host/collectives.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/events.hpp>
+#include <pmixio/host/forwarding.hpp>
 #include <pmixio/host/publications.hpp>
 #include <pmixio/host/queries.hpp>
 #include <pmixio/host/registry.hpp>
@@ -102,6 +103,10 @@ public:
     /// Of all users, what counts against limits::published_bytes.
     std::size_t published_bytes() const noexcept { return core_->published.bytes(); }
 
+    /// Registrations for output; and what is kept of it for those to come, see limits::forwarded_bytes.
+    std::size_t output_pulls() const noexcept { return core_->outputs.pulls(); }
+    std::size_t forwarded_bytes() const noexcept { return core_->outputs.bytes(); }
+
     /// Whether the kernel can be asked who a peer is, as tried when the server was made. Policies that ask it admit nobody
     /// where this is kernel_unavailable.
     result<void> kernel_identity() const { return core_->kernel ? result<void>() : core_->kernel.error(); }
@@ -184,6 +189,15 @@ public:
 
     /// The host knows that a process has ended. Who waits for it is released, even if it never connected.
     void process_exited(const wire::proc& who) { core_->process_exited(who); }
+
+    /// A process of this server has written `text` to one of the channels out, err and diagnostics; no text: it has closed
+    /// that channel. Who pulls it gets it as one message, so best give whole lines, of less than limits::queued_output; see
+    /// host/forwarding.hpp, and messages.md section 12. Complete when it returns: a peer that does not read is ended at its
+    /// limit, and keeps nobody waiting. Ignored if there is no such process. Throws std::bad_alloc only.
+    void forward_output(const wire::proc& from, message::channels channel, std::string_view text)
+    {
+        core_->outputs.output(from, channel, text);
+    }
 
     /// Ends the sessions of a namespace, releases who waits for it, and removes it from the registry.
     bool remove_namespace(std::string_view nspace) { return core_->remove_namespace(nspace); }
@@ -371,6 +385,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
           data(jobs, clock, settings.name, P::inflate, settings.limits.message_bytes),
           published(jobs, clock, settings.limits.published_bytes),
           together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
+          outputs(jobs, settings.limits.forwarded_bytes, settings.limits.pulled_per_session),
           questions(jobs, settings.name)
     {
         upcall::check<Host>();
@@ -570,6 +585,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         data.forget(name);
         together.forget(name);
         published.forget(name);
+        outputs.forget(name);
         jobs.remove(name);
     }
 
@@ -623,6 +639,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         together.drop(ended.peer.from.session);
         published.drop(ended.peer.from.session);
         listeners.drop(ended.peer.from.session);
+        outputs.drop(ended.peer.from.session);
         cancel_upcalls(ended.peer.from.session);
         if (auto* process = jobs.find(who);
             process && process->connections != 0 && --process->connections == 0) {
@@ -669,6 +686,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         data.forget(nspace);
         together.forget(nspace);
         published.forget(nspace);
+        outputs.forget(nspace);
         jobs.remove(nspace); // unless it was a tool's, and went with its last session
         return true;
     }
@@ -690,7 +708,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     template <class Encoding>
     void dispatch(session_type& from, std::uint32_t tag, std::span<const std::byte> payload)
     {
-        if (tag < wire::first_request_tag) // unsolicited: heartbeats, input of tools; nobody asked for them
+        if (tag < wire::first_request_tag) // unsolicited: heartbeats; input of tools comes by IOF_PUSH
             return;
         wire::cursor in(payload);
         const auto command = message::read_command<Encoding>(in, from.peer.with);
@@ -771,6 +789,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return handle(type_identity<message::finalize>(), [&](auto, auto reply) {
                 from.peer.finalized = true;
                 listeners.drop(who.session);
+                outputs.drop(who.session);
                 reply({});
                 if constexpr (upcall::finalized::in<Host>)
                     host->finalized(who);
@@ -816,8 +835,29 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         case wire::command::validate_credential:
             return asked(upcall::validate_credential(), type_identity<message::validate_credential>(),
                          not_supported);
+        case wire::command::iof_pull:
+            return handle(type_identity<message::iof_pull>(), [&](auto request, auto reply) {
+                outputs.pull(who, std::move(request),
+                             notifier<message::output>::template to<Encoding>(
+                                 detail::local_ptr<outlet>(&from), from.peer.with),
+                             std::move(reply));
+            });
+        case wire::command::iof_deregister:
+            return handle(type_identity<message::iof_deregister>(), [&](auto request, auto reply) {
+                outputs.deregister(who, request, std::move(reply));
+            });
         case wire::command::iof_push:
-            return asked(upcall::iof_push(), type_identity<message::iof_push>(), not_supported);
+            return handle(type_identity<message::iof_push>(), [&](auto request, auto reply) {
+                if constexpr (upcall::iof_push::in<Host>) {
+                    auto targets = outputs.targets(who, std::move(request.targets));
+                    if (!targets)
+                        return reply.refuse(wire::status::not_found);
+                    request.targets = *std::move(targets);
+                    call(who, host->iof_push(who, std::move(request)), std::move(reply));
+                } else {
+                    not_supported(request, reply);
+                }
+            });
         default: break;
         }
         refuse_request<Encoding>(from, tag, wire::status::not_supported);
@@ -960,6 +1000,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     publications published;
     events listeners;
     collectives together;
+    forwarding outputs;
     queries questions;
     read_buffer reads;
     struct running {

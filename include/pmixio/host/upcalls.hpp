@@ -184,7 +184,8 @@ PMIXIO_UPCALL(
     "asio::awaitable<message::infos_reply> validate_credential(requester, message::validate_credential)",
     answers<message::validate_credential>);
 
-/// A process has input for others. Without it: NOT_SUPPORTED.
+/// A process has input for others; no data, or data of no bytes: the end of it. Its targets are processes of this server that
+/// it may see, sorted and each once; or none, if it named none. Without it: NOT_SUPPORTED.
 PMIXIO_UPCALL(iof_push, "asio::awaitable<wire::status> iof_push(requester, message::iof_push)",
               answers<message::iof_push>);
 
