@@ -25,9 +25,10 @@ struct fixture {
     peer tool{{"tool", 0}}, second{{"tool2", 0}}, other{{"tool3", 0}, 2000}, root{{"tool4", 0}, 0},
         a0{{"a", 0}};
 
-    void ask(peer& by, std::vector<wire::proc> of, channels wanted = everything, std::uint64_t reference = 7)
+    void ask(peer& by, std::vector<wire::proc> of, channels wanted = everything, std::uint64_t reference = 7,
+             std::vector<wire::info> directives = {})
     {
-        known.pull(by.from, {std::move(of), {}, wanted, reference},
+        known.pull(by.from, {std::move(of), std::move(directives), wanted, reference},
                    notifier<message::output>::to<wire::v41>(detail::local_ptr<outlet>(by.out.get()), {}),
                    by.ask<message::iof_pull_reply>());
     }
@@ -296,4 +297,40 @@ TEST_CASE_FIXTURE(fixture,
     about.nspace = "tool", about.uid = 1000;
     jobs.add_tool(about, 5);
     CHECK(targets(tool, {{"tool", whole}}) == procs{{"tool", 5}});
+}
+
+TEST_CASE_FIXTURE(fixture, "lines are tagged for who asks for it, and only then")
+{
+    const auto asking = [](const char* directive, bool yes = true) {
+        return std::vector<wire::info>{{directive, 0, wire::value::boolean(yes)}};
+    };
+    says("a", 0, "kept\n");
+    ask(tool, {{"a", whole}}, everything, 1, asking("pmix.iof.tag"));
+    ask(second, {{"a", whole}}, channels::out, 2, asking("pmix.iof.rank"));
+    ask(root, {{"a", whole}}, channels::out, 3, asking("pmix.iof.tag", false));
+    says("a", 1, "one\ntwo", channels::err);
+    says("a", 1, "", channels::err);
+    says("a", 2, "x\n", channels::diagnostics);
+    says("a", 2, "y\n");
+    CHECK(got(tool) ==
+          "0 2 1 [a,0]<stdout>: kept\n|1 4 1 [a,1]<stderr>: one\n|1 4 1 [a,1]<stderr>: two\n|1 4 1 |"
+          "2 8 1 [a,2]<stddiag>: x\n|2 2 1 [a,2]<stdout>: y\n|");
+    CHECK(got(second) == "0 2 2 [0]<stdout>: kept\n|2 2 2 [2]<stdout>: y\n|");
+    CHECK(got(root) == "0 2 3 kept\n|2 2 3 y\n|");
+}
+
+TEST_CASE_FIXTURE(fixture, "many lines are tagged some at a time, and none is cut")
+{
+    ask(tool, {{"a", 0}}, everything, 7, {{"pmix.iof.tagfull", 0, {}}});
+    says("a", 0, std::string(10'000, '\n') + std::string(9'000, 'x') + "\nend");
+    CHECK(tool.answers() == 1 + 5); // 3 x 4096 lines' worth, the long one, and the last
+    std::string all;
+    for (std::size_t i = 1; i < tool.answers(); ++i) {
+        const auto piece = test::payload<message::output>(tool.out->frames[i]);
+        all.append(reinterpret_cast<const char*>(piece.data.data()), piece.data.size());
+    }
+    std::string wanted;
+    for (int i = 0; i != 10'000; ++i)
+        wanted += "[a,0]<stdout>: \n";
+    CHECK(all == wanted + "[a,0]<stdout>: " + std::string(9'000, 'x') + "\n[a,0]<stdout>: end\n");
 }

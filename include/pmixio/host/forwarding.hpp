@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pmixio/host/attributes.hpp>
+#include <pmixio/host/lines.hpp>
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/requester.hpp>
 #include <pmixio/message/forwarding.hpp>
@@ -27,8 +28,9 @@ namespace pmixio {
 /// What nobody pulled is kept, and so is every end of a channel, for all who pull it later; beyond a limit per namespace
 /// the oldest goes. Who may not see a user's processes cannot pull their output.
 ///
-/// Directives have no effect: tags, time stamps and the like are put on by the library of the tool that prints, and what is
-/// kept for everybody is not sized by one (`pmix.iof.csize`, `pmix.iof.old`, `pmix.iof.new`).
+/// `pmix.iof.tag` and `pmix.iof.tagfull` put "[NAMESPACE,RANK]<stdout>: " in front of every line, `pmix.iof.rank`
+/// "[RANK]<stdout>: ": libpmix itself tags only output of jobs that its own process has spawned. Other directives have no effect;
+/// what is kept for everybody is not sized by one (`pmix.iof.csize`, `pmix.iof.old`, `pmix.iof.new`).
 class forwarding {
 public:
     /// `jobs` must outlive this. See limits::forwarded_bytes and limits::pulled_per_session.
@@ -54,8 +56,14 @@ public:
         if (of->size() > pulled_per_session_ - by.pulled)
             return reply.refuse(wire::status::out_of_resource);
         by.pulled += of->size();
+        const auto tag = flag_attribute(request.directives, "pmix.iof.tag") ||
+                                 flag_attribute(request.directives, "pmix.iof.tagfull")
+                             ? tagging::process
+                         : flag_attribute(request.directives, "pmix.iof.rank") ? tagging::rank
+                                                                               : tagging::none;
         const auto& made =
-            by.pulls.emplace(++last_, pull_record{&by, request.wanted, request.reference, *std::move(of)})
+            by.pulls
+                .emplace(++last_, pull_record{&by, request.wanted, tag, request.reference, *std::move(of)})
                 .first->second;
         for (const auto& each : made.of)
             pulls_[each].emplace(last_, &made);
@@ -174,10 +182,12 @@ public:
     }
 
 private:
+    enum class tagging { none, process, rank };
     struct puller;
     struct pull_record {
         const puller* by;
         message::channels wanted;
+        tagging tag;
         std::uint64_t reference; ///< the client's
         std::vector<wire::proc> of;
 
@@ -186,8 +196,32 @@ private:
             if ((wanted & piece.channel) == message::channels::none || by->who == piece.source)
                 return false;
             piece.reference = reference;
-            by->to(wire::io_forwarding_tag, piece);
+            if (tag == tagging::none || piece.data.empty())
+                by->to(wire::io_forwarding_tag, piece);
+            else
+                send_tagged(piece);
             return true;
+        }
+
+        /// Some lines at a time: the tag may be longer than they are, and the session ends at its limit.
+        void send_tagged(const message::output& piece) const
+        {
+            const auto& [nspace, rank] = piece.source;
+            const std::string mark = '[' + (tag == tagging::rank ? "" : nspace + ',') + std::to_string(rank) +
+                                     (piece.channel == message::channels::out   ? "]<stdout>: "
+                                      : piece.channel == message::channels::err ? "]<stderr>: "
+                                                                                : "]<stddiag>: ");
+            message::output part{piece.source, piece.channel, piece.reference, {}, {}};
+            std::string_view rest(reinterpret_cast<const char*>(piece.data.data()), piece.data.size());
+            while (!rest.empty()) {
+                auto end = rest.substr(0, 4096).rfind('\n');
+                end = std::min(end == rest.npos ? rest.find('\n') : end, rest.size() - 1) + 1;
+                const auto lines = tag_lines(rest.substr(0, end), mark);
+                const auto bytes = std::as_bytes(std::span(lines));
+                part.data.assign(bytes.begin(), bytes.end());
+                by->to(wire::io_forwarding_tag, part);
+                rest.remove_prefix(end);
+            }
         }
     };
     using pull_records = std::map<std::uint64_t, pull_record>; // by the server's reference
