@@ -2,6 +2,7 @@
 #include "command_line.hpp"
 
 #include <pmixio/host/child.hpp>
+#include <pmixio/host/child_input.hpp>
 #include <pmixio/host/lines.hpp>
 #include <pmixio/host/session_directory.hpp>
 #include <pmixio/reporting.hpp>
@@ -53,6 +54,7 @@ constexpr auto usage = R"(usage: pmixrun [options] [--] PROGRAM [ARGS...] [: [-n
       --security LIST        security modules offered: munge, where it was built in, native, none (native)
       --encodings LIST       encodings offered: v61, v51, v41, v4, v3, v21 (v41,v4,v3,v21)
       --tag-output           put [NAME,RANK]<stdout>: in front of every line
+      --stdin-from-tools     the processes read what tools push to them with PMIx_IOF_push, none reads ours
       --timeout SECONDS      end the job after this time, with exit status 124
       --handshake-timeout S  time a connection has to identify itself (5)
       --max-pending N        connections that may be in their handshake at once (1024)
@@ -95,7 +97,8 @@ struct options {
     std::string nspace = "pmixrun-" + std::to_string(::getpid());
     std::string stats;
     std::optional<std::chrono::milliseconds> timeout;
-    bool tag_output = false, serve = false, explain = false, help = false, version = false;
+    bool tag_output = false, tool_input = false, serve = false, explain = false, help = false,
+         version = false;
     pmixio::listener_config listen;
     pmixio::server_settings<site> settings;
 };
@@ -111,6 +114,7 @@ options parse(const std::vector<std::string>& words)
     bool no_ipv4 = false;
     command_line line(words);
     line.flag("--tag-output", o.tag_output);
+    line.flag("--stdin-from-tools", o.tool_input);
     line.flag("--serve", o.serve);
     line.flag("--remote-connections", remote);
     line.flag("--disable-ipv4", no_ipv4);
@@ -255,9 +259,31 @@ public:
         co_return pmixio::message::spawn_reply{pmixio::wire::status::success, nspace, {}};
     }
 
+    asio::awaitable<pmixio::wire::status> iof_push(pmixio::requester, pmixio::message::iof_push request)
+    {
+        using pmixio::wire::status;
+        using outcome = pmixio::child_input::outcome;
+        if (request.targets.empty())
+            request.targets.push_back({options_.nspace, 0});
+        auto answer = options_.tool_input ? status::forwarding_complete : status::not_supported;
+        for (const auto& each : request.targets)
+            if (auto* to = find(each); to && to->input) {
+                const bool over = !request.data || request.data->empty();
+                if (over)
+                    to->input->end();
+                const auto said = over ? outcome::taken : to->input->push(*request.data);
+                if (said == outcome::taken)
+                    answer = status::success;
+                else if (said == outcome::full && answer != status::success)
+                    answer = status::out_of_resource;
+            }
+        co_return answer;
+    }
+
 private:
     struct running_process {
         std::optional<pmixio::child> running;
+        std::optional<pmixio::child_input> input{};
         bool connected = false, finalized = false;
     };
     struct running_job {
@@ -345,7 +371,7 @@ private:
                 if (const auto failed = start(of, rank, each)) {
                     failed_program_ = each.arguments[0];
                     for (auto& process : of.processes)
-                        process.running.reset();
+                        process.input.reset(), process.running.reset();
                     return failed;
                 }
         for (rank = 0; rank != of.processes.size(); ++rank)
@@ -364,14 +390,17 @@ private:
             ours.push_back(std::move(each));
         how.variables = pmixio::child_variables(environ, ours);
         how.variables.insert(how.variables.end(), what.variables.begin(), what.variables.end());
-        const bool reads_ours = rank == 0 && of.nspace == options_.nspace;
-        how.input = reads_ours ? stream::inherited : stream::none;
+        const bool reads_ours = rank == 0 && of.nspace == options_.nspace && !options_.tool_input;
+        how.input = options_.tool_input ? stream::piped : reads_ours ? stream::inherited : stream::none;
         how.own_group =
             !reads_ours || !::isatty(STDIN_FILENO); // who reads a terminal must be in its foreground
         auto started = pmixio::child::start(io_.get_executor(), how);
         if (!started)
             return started.error();
-        of.processes[rank].running.emplace(*std::move(started));
+        auto& made = of.processes[rank];
+        made.running.emplace(*std::move(started));
+        if (options_.tool_input)
+            made.input.emplace(std::move(made.running->in()));
         return {};
     }
 
@@ -385,7 +414,7 @@ private:
         asio::co_spawn(io_, forward(of, who, std::move(self.running->out()), STDOUT_FILENO), pmixio::rethrow);
         asio::co_spawn(io_, forward(of, who, std::move(self.running->err()), STDERR_FILENO), pmixio::rethrow);
         const auto end = co_await self.running->wait();
-        self.running.reset();
+        self.input.reset(), self.running.reset();
         --alive_;
         if (end.signal)
             fail(end.code(), fmt::format("{} was killed by signal {} ({})", name_of(who), end.signal,
@@ -417,8 +446,11 @@ private:
     {
         const auto tag =
             fmt::format("[{},{}]<{}>: ", from.nspace, from.rank, to == STDOUT_FILENO ? "stdout" : "stderr");
+        const auto channel =
+            to == STDOUT_FILENO ? pmixio::message::channels::out : pmixio::message::channels::err;
         pmixio::line_reader lines(std::move(pipe));
         for (auto text = co_await lines.next(); !text.empty(); text = co_await lines.next()) {
+            server_->forward_output(from, channel, text);
             if (options_.tag_output)
                 text = pmixio::tag_lines(text, tag);
             co_await asio::post(printers_, asio::use_awaitable);
@@ -430,6 +462,7 @@ private:
             }
             co_await asio::post(io_, asio::use_awaitable);
         }
+        server_->forward_output(from, channel, {});
         closed(of);
     }
 

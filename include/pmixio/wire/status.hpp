@@ -66,6 +66,7 @@ constexpr const char* name_of(status s) noexcept
     case status::group_construct_abort: return "group_construct_abort";
     case status::group_construct_complete: return "group_construct_complete";
     case status::group_member_failed: return "group_member_failed";
+    case status::forwarding_complete: return "forwarding_complete";
     case status::process_terminated: return "process_terminated";
     case status::temporarily_unavailable: return "temporarily_unavailable";
     }

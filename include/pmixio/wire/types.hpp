@@ -110,6 +110,7 @@ enum class status : std::int32_t {
     group_construct_abort = -165,
     group_construct_complete = -166,
     group_member_failed = -170,
+    forwarding_complete = -173,
     process_terminated = -200,
     temporarily_unavailable = -1367,
 };
