@@ -3,6 +3,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -122,6 +123,38 @@ static inline bool check_status(pmix_status_t got, pmix_status_t want, pmix_stat
 #define CHECK_RC2(got, want, or_want, ...) check_status((got), (want), (or_want), __FILE__, __LINE__, __VA_ARGS__)
 /* MARK(format, ...): what is about to be done, for the watchdog to name. */
 #define MARK(...) check_mark(__FILE__, __LINE__, __VA_ARGS__)
+
+/* The outcome of a call that ends with check_done(), given what the call returned: for those whose blocking form in 4.2.2
+ * sleeps on a lock it has freed, and sometimes for ever. One at a time. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool done;
+    pmix_status_t status;
+} check_call_ = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, PMIX_SUCCESS};
+
+static inline void check_done(pmix_status_t status, void *cbdata)
+{
+    (void) cbdata;
+    pthread_mutex_lock(&check_call_.mutex);
+    check_call_.done = true;
+    check_call_.status = status;
+    pthread_cond_broadcast(&check_call_.changed);
+    pthread_mutex_unlock(&check_call_.mutex);
+}
+
+static inline pmix_status_t check_outcome(pmix_status_t returned)
+{
+    if (returned != PMIX_SUCCESS)
+        return returned;
+    pthread_mutex_lock(&check_call_.mutex);
+    while (!check_call_.done)
+        pthread_cond_wait(&check_call_.changed, &check_call_.mutex);
+    check_call_.done = false;
+    returned = check_call_.status;
+    pthread_mutex_unlock(&check_call_.mutex);
+    return returned;
+}
 
 /* The exit status: 0 only if exactly `planned` checks ran and none failed. */
 static inline int check_end(unsigned long planned)

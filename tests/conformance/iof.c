@@ -3,8 +3,6 @@
  * then "echo R LINE" for every LINE it reads, and at the end "bye R". With `print`, libpmix prints what it pulls, with tags. */
 #include "check.h"
 
-#include <pthread.h>
-
 #include <pmix_tool.h>
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -19,8 +17,6 @@ static struct {
 } got[MOST];
 static unsigned strange; /* pieces of other processes, on other channels, or for other registrations */
 static size_t puller = SIZE_MAX;
-static bool done;
-static pmix_status_t done_status;
 
 static void on_output(size_t id, pmix_iof_channel_t channel, pmix_proc_t *source, pmix_byte_object_t *text,
                       pmix_info_t info[], size_t ninfo)
@@ -41,34 +37,12 @@ static void on_output(size_t id, pmix_iof_channel_t channel, pmix_proc_t *source
     pthread_mutex_unlock(&mutex);
 }
 
-static void on_done(pmix_status_t status, void *cbdata)
-{
-    (void) cbdata;
-    pthread_mutex_lock(&mutex);
-    done = true;
-    done_status = status;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&mutex);
-}
-
-/* Not the blocking forms: in 4.2.2 those of push and deregister free what they sleep on. */
-static pmix_status_t finished(pmix_status_t rc)
-{
-    pthread_mutex_lock(&mutex);
-    while (rc == PMIX_SUCCESS && !done)
-        pthread_cond_wait(&changed, &mutex);
-    done = false;
-    rc = rc == PMIX_SUCCESS ? done_status : rc;
-    pthread_mutex_unlock(&mutex);
-    return rc;
-}
-
 static pmix_status_t push(pmix_rank_t rank, const char *text)
 {
     pmix_proc_t to;
     PMIX_LOAD_PROCID(&to, job, rank);
     pmix_byte_object_t bytes = {(char *) text, text != NULL ? strlen(text) : 0};
-    return finished(PMIx_IOF_push(&to, 1, &bytes, NULL, 0, on_done, NULL));
+    return check_outcome(PMIx_IOF_push(&to, 1, &bytes, NULL, 0, check_done, NULL));
 }
 
 static void forget(void)
@@ -155,7 +129,7 @@ int main(int argc, char **argv)
         CHECK_RC(push(ranks, "nobody\n"), PMIX_ERR_NOT_FOUND, "push to no rank");
 
         MARK("PMIx_IOF_deregister");
-        CHECK_RC(finished(PMIx_IOF_deregister(puller, NULL, 0, on_done, NULL)), PMIX_SUCCESS, "PMIx_IOF_deregister");
+        CHECK_RC(check_outcome(PMIx_IOF_deregister(puller, NULL, 0, check_done, NULL)), PMIX_SUCCESS, "PMIx_IOF_deregister");
         CHECK_RC(push(ranks - 1, "unheard\n"), PMIX_SUCCESS, "push that nobody hears");
         pull(PMIX_RANK_WILDCARD, on_output);
         snprintf(text, sizeof text, "early %u\necho %u unheard\n", ranks - 1, ranks - 1);

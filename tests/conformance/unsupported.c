@@ -3,8 +3,6 @@
  * `call NAME STATUS` per call. Usage: unsupported [NAME...] or unsupported -NAME...: only these calls, or all but these. */
 #include "check.h"
 
-#include <pthread.h>
-
 #include <pmix_tool.h>
 
 static pmix_proc_t me;
@@ -267,40 +265,16 @@ static pmix_status_t call_iof_pull(void)
 
 static pmix_status_t call_iof_deregister(void)
 {
-    return puller != SIZE_MAX ? PMIx_IOF_deregister(puller, NULL, 0, NULL, NULL) : PMIX_ERR_NOT_FOUND;
+    return puller != SIZE_MAX ? check_outcome(PMIx_IOF_deregister(puller, NULL, 0, check_done, NULL)) : PMIX_ERR_NOT_FOUND;
 }
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static bool pushed;
-static pmix_status_t push_status;
-
-static void on_pushed(pmix_status_t status, void *cbdata)
-{
-    (void) cbdata;
-    pthread_mutex_lock(&mutex);
-    pushed = true;
-    push_status = status;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&mutex);
-}
-
-/* Not the blocking form: in 4.2.2 that one sleeps on a lock it has freed, and sometimes for ever. */
 static pmix_status_t call_iof_push(void)
 {
     static char text[] = "pushed input\n";
     static pmix_proc_t peer;
     static pmix_byte_object_t bo = {text, sizeof text - 1};
     peer = proc_of(&me, (me.rank + 1) % n);
-    pmix_status_t rc = PMIx_IOF_push(&peer, 1, &bo, NULL, 0, on_pushed, NULL);
-    if (rc != PMIX_SUCCESS)
-        return rc;
-    pthread_mutex_lock(&mutex);
-    while (!pushed)
-        pthread_cond_wait(&changed, &mutex);
-    rc = push_status;
-    pthread_mutex_unlock(&mutex);
-    return rc;
+    return check_outcome(PMIx_IOF_push(&peer, 1, &bo, NULL, 0, check_done, NULL));
 }
 
 static pmix_status_t call_group_construct(void)
