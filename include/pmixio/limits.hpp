@@ -36,6 +36,11 @@ struct limits {
     std::size_t forwarded_bytes = 1u << 20;
     /// Processes, and whole namespaces, in what one session pulls the output of. Beyond: OUT_OF_RESOURCE.
     std::size_t pulled_per_session = 4'096;
+    /// Events of one user that are kept for sessions that register later, and their bytes. Beyond: the oldest go.
+    std::size_t kept_events = 512;
+    std::size_t kept_event_bytes = 1u << 20;
+    /// Event codes that one connection has registered, and processes that it names with them. Beyond: OUT_OF_RESOURCE.
+    std::size_t registered_codes = 4'096;
     /// Pause after accept failed for want of descriptors or memory.
     std::chrono::steady_clock::duration accept_pause = std::chrono::milliseconds(100);
     /// Time that drain() gives to sessions to finish.

@@ -36,7 +36,7 @@ struct fixture {
     {
         fences.drop(who.from.session);
         jobs.find(who.from.who)->departed = true;
-        fences.departed(who.from.who, true);
+        fences.departed(who.from.who);
     }
 };
 

@@ -74,7 +74,9 @@ struct fixture {
     {
         together.drop(who.from.session);
         jobs.find(who.from.who)->departed = true;
-        together.departed(who.from.who, lost);
+        const auto connected = together.departed(who.from.who);
+        if (lost)
+            listeners.lost(who.from.who, who.from.uid, {"server", 7}, connected, false);
     }
     /// Makes a group of these, all of whom are answered.
     void group(std::string name, std::vector<peer*> members, infos with = {})

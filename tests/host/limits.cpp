@@ -163,6 +163,55 @@ TEST_CASE("groups_per_user: groups that exist; beyond, none is made")
     CHECK(s.left_over() == "");
 }
 
+TEST_CASE("kept_events and kept_event_bytes: events of one user; beyond, the oldest go")
+{
+    const auto kept = [](const limits& bounds, int events) {
+        stage s(bounds, greeting);
+        CHECK(!outcome(s));
+        for (int i = 0; i != events; ++i)
+            s.far.feed(make_frame<wire::v41>(wire::first_request_tag,
+                                             message::notify{static_cast<wire::status>(-1000 - i),
+                                                             wire::data_range::session,
+                                                             {{"k", 0, wire::value::string("text")}}},
+                                             {})
+                           .value());
+        s.poll();
+        return s.under_test->kept_events();
+    };
+    limits bounds;
+    bounds.kept_events = 2;
+    CHECK(kept(bounds, 2) == 2);
+    CHECK(kept(bounds, 3) == 2);
+    bounds.kept_event_bytes = 0;
+    while (kept(bounds, 1) == 0)
+        bounds.kept_event_bytes += 16;
+    CHECK(kept(bounds, 2) == 1);
+    bounds.kept_event_bytes *= 2;
+    CHECK(kept(bounds, 2) == 2);
+}
+
+TEST_CASE("registered_codes: of one connection; beyond, nothing is registered")
+{
+    limits bounds;
+    bounds.registered_codes = 3;
+    stage s(bounds, greeting);
+    CHECK(!outcome(s));
+    const auto told = [&](message::register_events request) {
+        s.far.feed(make_frame<wire::v41>(wire::first_request_tag, std::move(request), {}).value());
+        s.poll();
+        const bytes last(s.far.output().end() - wire::frame_header_size - 2, s.far.output().end());
+        return test::payload<message::status_reply>(last).result;
+    };
+    constexpr auto one = static_cast<wire::status>(-1000), two = static_cast<wire::status>(-1001);
+    CHECK(told({{one, two}, {}}) == wire::status::success);
+    CHECK(told({{one}, {{"pmix.evproc", 0, wire::value::of_proc({"a", 0})}}}) ==
+          wire::status::out_of_resource);
+    CHECK(told({}) == wire::status::success);
+    CHECK(told({}) == wire::status::out_of_resource);
+    s.under_test->close_sessions();
+    s.poll();
+}
+
 TEST_CASE("message_bytes: the payload of a message; beyond, its sender is told and closed")
 {
     limits bounds;

@@ -338,6 +338,124 @@ TEST_CASE("a process is told when one that it is connected with is lost, and not
     }
 }
 
+namespace {
+
+message::register_events for_lost() { return {{status::process_terminated}, {}}; }
+
+wire::process_state known_state(open_server& s, const wire::proc& who) { return s.known->find(who)->state(); }
+
+/// The process that the next event is about, and its code.
+std::pair<wire::proc, status> next_event(open_client& c)
+{
+    const auto frame = c.answer(wire::event_tag);
+    wire::cursor in(std::span(frame).subspan(wire::frame_header_size));
+    CHECK(*message::read_command<wire::v41>(in, {}) == wire::command::notify);
+    const auto event = *message::read<message::event, wire::v41>(in, {});
+    CHECK(event.source == wire::proc{"pmixio", 0});
+    const auto whom = processes_attribute(event.infos, key::affected);
+    REQUIRE(whom.size() == 1);
+    return {whom[0], event.code};
+}
+
+} // namespace
+
+TEST_CASE("others of its job hear of a process that is lost if they registered for that, then or later")
+{
+    open_server s;
+    open_client before(s, {"a", 0}), by_default(s, {"a", 0}), of_another(s, {"b", 0});
+    CHECK(before.ask(for_lost()) == status::success);
+    CHECK(by_default.ask(message::register_events{}) == status::success);
+    CHECK(of_another.ask(for_lost()) == status::success);
+    {
+        open_client lost(s, {"a", 1});
+    }
+    CHECK(next_event(before) == std::pair{wire::proc{"a", 1}, status::process_terminated});
+    s.under_test->process_exited({"a", 1}, 137); // which is nothing new
+    open_client late(s, {"a", 0});
+    CHECK(late.ask(for_lost()) == status::success);
+    CHECK(next_event(late) == std::pair{wire::proc{"a", 1}, status::process_terminated});
+    for (auto* each : {&before, &by_default, &of_another, &late})
+        CHECK(each->ask(commit_of(1)) == status::success); // and no event before this answer
+    CHECK(known_state(s, {"a", 1}) == wire::process_state::killed_by_signal);
+}
+
+TEST_CASE("a process that finalizes, or is closed with its job, is not lost")
+{
+    open_server s;
+    open_client hears(s, {"a", 0});
+    CHECK(hears.ask(for_lost()) == status::success);
+    {
+        open_client done(s, {"a", 1});
+        CHECK(done.ask(message::finalize{}) == status::success);
+    }
+    s.until([&] { return s.under_test->sessions() == 1; });
+    CHECK(known_state(s, {"a", 1}) == wire::process_state::running);
+    s.under_test->process_exited({"a", 1});
+    CHECK(known_state(s, {"a", 1}) == wire::process_state::terminated);
+    CHECK(hears.ask(commit_of(1)) == status::success);
+    CHECK(s.under_test->kept_events() == 0);
+    open_client again(s, {"a", 1});
+    s.under_test->close_sessions();
+    CHECK(s.under_test->kept_events() == 0);
+}
+
+TEST_CASE("a process departs with its last connection: children that share its identity are no process of "
+          "their own")
+{
+    open_server s;
+    open_client hears(s, {"a", 0});
+    CHECK(hears.ask(for_lost()) == status::success);
+    {
+        open_client child(s, {"a", 1});
+        {
+            open_client parent(s, {"a", 1});
+        }
+        s.until([&] { return s.under_test->sessions() == 2; });
+        s.under_test->process_exited({"a", 1});
+        CHECK(known_state(s, {"a", 1}) == wire::process_state::connected);
+        CHECK(hears.ask(commit_of(1)) == status::success);
+        CHECK(child.ask(commit_of(1)) == status::success);
+    }
+    CHECK(next_event(hears) == std::pair{wire::proc{"a", 1}, status::process_terminated});
+    CHECK(known_state(s, {"a", 1}) == wire::process_state::not_finalized);
+}
+
+TEST_CASE("a process that ends before it connects is lost, by the host's word")
+{
+    open_server s;
+    open_client hears(s, {"a", 0});
+    CHECK(hears.ask(for_lost()) == status::success);
+    s.under_test->process_exited({"a", 1}, 3);
+    s.under_test->process_exited({"a", 1}, 3);
+    s.under_test->process_exited({"a", 2}, 3);
+    CHECK(next_event(hears) == std::pair{wire::proc{"a", 1}, status::process_terminated});
+    CHECK(known_state(s, {"a", 1}) == wire::process_state::failed);
+    CHECK(hears.ask(commit_of(1)) == status::success);
+}
+
+TEST_CASE("a host raises events about a process, a job or itself")
+{
+    open_server s;
+    open_client zero(s, {"a", 0}), one(s, {"a", 1}), other(s, {"b", 0});
+    for (auto* each : {&zero, &one, &other})
+        CHECK(each->ask(message::register_events{}) == status::success);
+    constexpr auto code = static_cast<status>(-1234);
+    const wire::proc job{"a", wire::rank::wildcard};
+    CHECK(s.under_test->notify({"a", 1}, code, wire::data_range::nspace));
+    CHECK(next_event(zero) == std::pair{wire::proc{"a", 1}, code});
+    CHECK(s.under_test->notify(job, code, wire::data_range::nspace));
+    CHECK(next_event(zero) == std::pair{job, code});
+    CHECK(next_event(one) == std::pair{job, code});
+    CHECK(s.under_test->notify(s.under_test->name(), code, wire::data_range::global));
+    for (auto* each : {&zero, &one, &other})
+        CHECK(next_event(*each) == std::pair{s.under_test->name(), code});
+    CHECK(!s.under_test->notify({"a", 2}, code, wire::data_range::global));
+    CHECK(!s.under_test->notify({"nosuch", wire::rank::wildcard}, code, wire::data_range::global));
+    CHECK(s.under_test->kept_events() == 3);
+    CHECK(s.under_test->remove_namespace("a"));
+    CHECK(s.under_test->kept_events() == 1);
+}
+
 TEST_CASE("who waits for a client that is lost is released")
 {
     open_server s;

@@ -16,10 +16,10 @@ namespace key {
 inline constexpr std::string_view immediate = "pmix.immediate", timeout = "pmix.timeout",
                                   collect = "pmix.collect", optional = "pmix.optional", scope = "pmix.scope",
                                   custom_range = "pmix.evrange", affected = "pmix.evproc",
-                                  group = "pmix.grp.id", assign_context = "pmix.grp.actxid",
-                                  notify_termination = "pmix.grp.notterm", fault_tolerant = "pmix.grp.ftcoll",
-                                  optional_members = "pmix.grp.opt", bootstrap = "pmix.grp.btstrp",
-                                  add_members = "pmix.grp.add";
+                                  all_affected = "pmix.evaffected", group = "pmix.grp.id",
+                                  assign_context = "pmix.grp.actxid", notify_termination = "pmix.grp.notterm",
+                                  fault_tolerant = "pmix.grp.ftcoll", optional_members = "pmix.grp.opt",
+                                  bootstrap = "pmix.grp.btstrp", add_members = "pmix.grp.add";
 } // namespace key
 
 /// Keys that belong to the server: processes cannot put them.

@@ -144,8 +144,8 @@ public:
                    : found;
     }
 
-    /// The process is gone, and in no operation any more. `lost`: it had not finalized.
-    void departed(const wire::proc& who, bool lost) noexcept
+    /// The process is gone, and in no operation any more. Those it was connected with.
+    std::set<wire::proc> departed(const wire::proc& who) noexcept
     {
         for (auto at = pending_.begin(); at != pending_.end();) {
             const auto here = at++;
@@ -164,7 +164,7 @@ public:
             else
                 complete_if_all_joined(here);
         }
-        groups_.departed(who, lost);
+        return groups_.departed(who);
     }
 
     /// The session is closed: nobody waits there for an answer.

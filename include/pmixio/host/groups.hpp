@@ -30,8 +30,8 @@ struct group_id {
 /// The groups of one server: constructed ones, which have a name, and sets of processes that are connected.
 ///
 /// Users have names of their own and do not see each other's. A member that leaves the server stays a member, so that
-/// ranks in the group do not change; a group that no member is left of is gone. Whoever is connected hears of one that is
-/// lost (`process_terminated`); members of a group that was constructed so, of one that leaves (`group_member_failed`).
+/// ranks in the group do not change; a group that no member is left of is gone. Members of a group that was constructed so
+/// hear of one that leaves (`group_member_failed`); whoever is connected with one that is lost, by events::lost().
 class groups {
 public:
     /// `per_user`: see limits::groups_per_user. All must outlive the groups; `server` is the source of their events.
@@ -124,25 +124,27 @@ public:
         return wire::status::success;
     }
 
-    /// The process is gone. `lost`: it had not finalized.
-    void departed(const wire::proc& who, bool lost) noexcept
+    /// The process is gone. Those it was connected with, as far as there is memory for them.
+    std::set<wire::proc> departed(const wire::proc& who) noexcept
     {
+        std::set<wire::proc> connected;
         for (auto at = groups_.begin(); at != groups_.end();) {
             const auto here = at++;
             auto& [id, group] = *here;
             if (group.present.erase(who) == 0)
                 continue;
-            const bool named = !id.name.empty();
             try {
-                if (!group.present.empty() && (named ? group.notify : lost))
-                    listeners_.tell(group.present, about(named ? wire::status::group_member_failed
-                                                               : wire::status::process_terminated,
-                                                         server_, who, id.name));
+                if (id.name.empty())
+                    connected.insert(group.present.begin(), group.present.end());
+                else if (!group.present.empty() && group.notify)
+                    listeners_.tell(group.present,
+                                    about(wire::status::group_member_failed, server_, who, id.name));
             } catch (const std::bad_alloc&) { // the others will notice otherwise
             }
             if (group.present.empty())
                 groups_.erase(here);
         }
+        return connected;
     }
 
     /// The namespace is about to be removed, and its processes with it.
@@ -173,9 +175,8 @@ private:
                                 const std::string& group)
     {
         message::event event{code, source, {}, wire::data_range::custom};
-        event.infos.push_back({std::string(key::affected), 0, wire::value::of_proc(who)});
-        if (!group.empty())
-            event.infos.push_back({std::string(key::group), 0, wire::value::string(group)});
+        event.infos = {{std::string(key::affected), 0, wire::value::of_proc(who)},
+                       {std::string(key::group), 0, wire::value::string(group)}};
         return event;
     }
 

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -43,10 +44,34 @@ struct process_record {
     using data = std::map<std::string, wire::value, std::less<>>;
 
     unsigned connections = 0;
-    bool departed = false; ///< was connected, and its last connection is closed
+    bool departed = false;        ///< was connected, and its last connection is closed; or has ended
+    bool met = false;             ///< has been connected
+    bool finalized = false;       ///< said so in the last connection that it had
+    bool aborted = false;         ///< wanted processes killed
+    std::optional<int> exit_code; ///< once it has ended, by the host's word
+    ::pid_t pid = 0;              ///< as the host says; 0: unknown
+    std::string executable;
     bool committed = false;
     data local;  ///< what it committed for processes of this node
     data remote; ///< and for those of others
+
+    /// As far as it is known here.
+    wire::process_state state() const noexcept
+    {
+        using wire::process_state;
+        if (exit_code && connections == 0) {
+            if (aborted)
+                return process_state::called_abort;
+            if (*exit_code != 0)
+                return *exit_code > 128 ? process_state::killed_by_signal : process_state::failed;
+            return met && !finalized ? process_state::not_finalized : process_state::terminated;
+        }
+        if (connections != 0)
+            return process_state::connected;
+        if (departed && !finalized)
+            return process_state::lost;
+        return finalized || pid != 0 ? process_state::running : process_state::undefined;
+    }
 };
 
 /// One namespace. Stays where it is while it is registered.
@@ -138,6 +163,18 @@ public:
     {
         auto* nspace = find(id.nspace);
         return nspace ? nspace->process(id.rank) : nullptr;
+    }
+
+    /// The host has started a process, as it is to be seen by who asks for a table of processes. False if it is not registered.
+    bool started(const wire::proc& who, ::pid_t pid, std::string executable)
+    {
+        auto* process = find(who);
+        if (!process)
+            return false;
+        process->pid = pid;
+        process->executable = std::move(executable);
+        process->exit_code.reset();
+        return true;
     }
 
     /// Calls f(namespace_record&) for each, in no order.

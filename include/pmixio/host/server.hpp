@@ -100,6 +100,9 @@ public:
     /// Groups of processes that exist, and sets of processes that are connected.
     std::size_t groups() const noexcept { return core_->together.kept_groups(); }
 
+    /// Events that are kept for processes that register later.
+    std::size_t kept_events() const noexcept { return core_->listeners.kept(); }
+
     /// Of all users, what counts against limits::published_bytes.
     std::size_t published_bytes() const noexcept { return core_->published.bytes(); }
 
@@ -187,8 +190,19 @@ public:
         core_->refuse(connection, why, {release, {}, {}});
     }
 
-    /// The host knows that a process has ended. Who waits for it is released, even if it never connected.
-    void process_exited(const wire::proc& who) { core_->process_exited(who); }
+    /// The host knows that a process has ended: its exit code, 128 + N if signal N has killed it. Who waits for it is
+    /// released, even if it never connected, and is told as of one that is lost, unless it has departed before. A process
+    /// whose children still hold connections of its rank departs with the last of them.
+    void process_exited(const wire::proc& who, int code = 0) { core_->process_exited(who, code); }
+
+    /// Raises an event of the server's own. It reaches those whom an event of the process `about` would reach in this range,
+    /// which is in the infos as the affected one; about name(): those of all users. Sent when this returns, and kept as all
+    /// events are. False: there is no such process or namespace.
+    bool notify(const wire::proc& about, wire::status code, wire::data_range range,
+                std::vector<wire::info> infos = {})
+    {
+        return core_->notify(about, {code, range, std::move(infos)});
+    }
 
     /// A process of this server has written `text` to one of the channels out, err and diagnostics; no text: it has closed
     /// that channel. Who pulls it gets it as one message, so best give whole lines, of less than limits::queued_output; see
@@ -383,7 +397,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
           pool(settings.pool, settings.limits.pending_handshakes), clock(executor),
           data(jobs, clock, settings.name, P::inflate, settings.limits.message_bytes),
-          published(jobs, clock, settings.limits.published_bytes),
+          published(jobs, clock, settings.limits.published_bytes), listeners(settings.limits),
           together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
           outputs(jobs, settings.limits.forwarded_bytes, settings.limits.pulled_per_session),
           questions(jobs, settings.name)
@@ -496,7 +510,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         peers[*index] = made;
         ++sessions;
         ++process->connections;
-        process->departed = false;
+        process->departed = process->finalized = false;
+        process->met = true;
         detail::tell(settings.observer, event::admitted{who.who().nspace, who.who().rank, who.uid(),
                                                         P::security::names[who.security()],
                                                         P::buffer_ops::names[who.encoding()]});
@@ -586,6 +601,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         together.forget(name);
         published.forget(name);
         outputs.forget(name);
+        listeners.forget(name);
         jobs.remove(name);
     }
 
@@ -643,7 +659,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         cancel_upcalls(ended.peer.from.session);
         if (auto* process = jobs.find(who);
             process && process->connections != 0 && --process->connections == 0) {
-            depart(who, *process, !ended.peer.finalized);
+            process->finalized = ended.peer.finalized;
+            depart(who, *process, why != make_error_code(fault::closed_by_us));
             if constexpr (upcall::lost::in<Host>)
                 if (!ended.peer.finalized && !stopped)
                     host->lost(ended.peer.from);
@@ -656,18 +673,39 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             on_idle();
     }
 
-    void depart(const wire::proc& who, process_record& process, bool lost)
+    /// `tell_job`: if it is lost.
+    void depart(const wire::proc& who, process_record& process, bool tell_job)
     {
         process.departed = true;
         data.departed(who);
-        together.departed(who, lost);
+        const auto connected = together.departed(who);
         published.departed(who);
+        if (!process.finalized && !stopped)
+            listeners.lost(who, user_of(who), settings.name, connected, tell_job);
     }
 
-    void process_exited(const wire::proc& who)
+    ::uid_t user_of(const wire::proc& who) { return jobs.find(who.nspace)->description().uid; }
+
+    void process_exited(const wire::proc& who, int code)
     {
-        if (auto* process = jobs.find(who); process && process->connections == 0 && !process->departed)
+        auto* process = jobs.find(who);
+        if (!process)
+            return;
+        process->exit_code = code;
+        if (process->connections == 0 && !process->departed)
             depart(who, *process, true);
+    }
+
+    bool notify(const wire::proc& about, message::notify event)
+    {
+        const bool everybody = about == settings.name;
+        const bool known = about.rank == wire::rank::wildcard ? jobs.find(about.nspace) != nullptr
+                                                              : jobs.find(about) != nullptr;
+        if (!known && !everybody)
+            return false;
+        event.infos.push_back({std::string(key::affected), 0, wire::value::of_proc(about)});
+        listeners.notify({about, everybody ? 0 : user_of(about), 0}, std::move(event), settings.name);
+        return true;
     }
 
     /// Ends the sessions of one namespace; with no name, all.
@@ -687,6 +725,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         together.forget(nspace);
         published.forget(nspace);
         outputs.forget(nspace);
+        listeners.forget(nspace);
         jobs.remove(nspace); // unless it was a tool's, and went with its last session
         return true;
     }
@@ -796,10 +835,10 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             });
         case wire::command::register_events:
             return handle(type_identity<message::register_events>(), [&](auto request, auto reply) {
-                listeners.add(who, request,
-                              notifier<message::event>::template to<Encoding>(
-                                  detail::local_ptr<outlet>(&from), from.peer.with));
-                reply({});
+                reply({listeners.add(who, request,
+                                     notifier<message::event>::template to<Encoding>(
+                                         detail::local_ptr<outlet>(&from), from.peer.with))});
+                listeners.catch_up(who, request);
                 if constexpr (upcall::register_events::in<Host>)
                     host->register_events(who, request);
             });
@@ -820,6 +859,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
                 notify(who, std::move(request), std::move(reply));
             });
         case wire::command::abort:
+            if (auto* process = jobs.find(who.who))
+                process->aborted = true;
             return asked(upcall::abort(), type_identity<message::abort>(), not_supported);
         case wire::command::spawn:
             return asked(upcall::spawn(), type_identity<message::spawn>(), not_supported);

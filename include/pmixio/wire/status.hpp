@@ -59,6 +59,7 @@ constexpr const char* name_of(status s) noexcept
     case status::duplicate_key: return "duplicate_key";
     case status::lost_connection: return "lost_connection";
     case status::not_available: return "not_available";
+    case status::process_ended: return "process_ended";
     case status::event_registration: return "event_registration";
     case status::operation_succeeded: return "operation_succeeded";
     case status::invalid_operation: return "invalid_operation";

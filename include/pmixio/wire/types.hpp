@@ -103,6 +103,7 @@ enum class status : std::int32_t {
     duplicate_key = -53,
     lost_connection = -61,
     not_available = -64,
+    process_ended = -111,
     event_registration = -144,
     operation_succeeded = -157,
     invalid_operation = -158,
@@ -170,6 +171,19 @@ enum class data_range : std::uint8_t {
     global = 5,
     custom = 6,
     proc_local = 7,
+};
+
+/// What a process is known to do.
+enum class process_state : std::uint8_t {
+    undefined = 0,
+    running = 5,
+    connected = 6,
+    terminated = 20,
+    killed_by_signal = 54,
+    not_finalized = 55,
+    lost = 56,
+    called_abort = 58,
+    failed = 62,
 };
 
 /// How long published data lives.

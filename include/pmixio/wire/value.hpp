@@ -111,6 +111,15 @@ public:
         return packed(data_type::proc,
                       [&](output<form>& out) { out.string(content.nspace), out.u32(content.rank); });
     }
+    /// A DATA_ARRAY of PROC.
+    static value processes(std::span<const proc> content)
+    {
+        return packed(data_type::data_array, [&](output<form>& out) {
+            out.code(data_type::proc), out.size(content.size());
+            for (const auto& each : content)
+                out.string(each.nspace), out.u32(each.rank);
+        });
+    }
     /// A DATA_ARRAY of INFO; see info below.
     static value infos(std::span<const struct info> content);
 
