@@ -397,6 +397,7 @@ private:
         auto started = pmixio::child::start(io_.get_executor(), how);
         if (!started)
             return started.error();
+        jobs_.started({of.nspace, rank}, started->pid(), what.arguments[0]);
         auto& made = of.processes[rank];
         made.running.emplace(*std::move(started));
         if (options_.tool_input)
@@ -423,7 +424,7 @@ private:
             fail(end.status, fmt::format("{} exited with status {}", name_of(who), end.status));
         else if (self.connected && !self.finalized)
             fail(1, fmt::format("{} exited without finalizing", name_of(who)));
-        server_->process_exited(who);
+        server_->process_exited(who, end.code());
         closed(of);
         end_if_all_done();
     }

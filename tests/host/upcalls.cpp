@@ -254,3 +254,51 @@ TEST_CASE("data of a process that no job has is asked of the host")
     REQUIRE(got.sources.size() == 1);
     CHECK(got.sources[0].data == std::vector<wire::kval>{{"key", value::uint32(9)}});
 }
+
+namespace {
+
+struct knowing_host {
+    bool throws = false;
+    message::query asked;
+
+    asio::awaitable<message::infos_reply> query(requester, message::query request)
+    {
+        asked = request;
+        if (throws)
+            throw std::runtime_error("not today");
+        co_return message::infos_reply{status::success, std::vector<wire::info>{{"its own", 0, value::uint32(7)}}};
+    }
+};
+
+} // namespace
+
+TEST_CASE("a host is asked what the server does not know, and only that")
+{
+    knowing_host host;
+    running<open_site, knowing_host> s(host);
+    client c(s, {"a", 0});
+    const auto ask = [&](std::vector<std::string> keys) {
+        c.send(message::query{{{std::move(keys), {}}}});
+        return payload<message::infos_reply>(c.answer());
+    };
+    CHECK(ask({"pmix.job.size"}).infos->size() == 1);
+    CHECK(host.asked.queries.empty());
+    const auto both = ask({"pmix.job.size", "its own"});
+    CHECK(both.result == status::success);
+    CHECK(both.infos->size() == 2);
+    CHECK(host.asked == message::query{{{{"its own"}, {}}}});
+    host.throws = true;
+    c.send(message::query{{{{"pmix.job.size", "its own"}, {}}}});
+    CHECK_THROWS_WITH_AS(s.until([] { return false; }), "not today", std::runtime_error);
+    CHECK(payload<message::infos_reply>(c.answer()).result == status::partial_success);
+}
+
+TEST_CASE("who asks which processes and nodes there are is told")
+{
+    running<open_site> s;
+    client c(s, {"a", 0});
+    c.send(message::resolve_peers{std::nullopt, "a"});
+    CHECK(payload<message::peers_reply>(c.answer()).peers == std::vector<wire::proc>{{"a", 0}, {"a", 1}});
+    c.send(message::resolve_node{"a"});
+    CHECK(payload<message::nodes_reply>(c.answer()).nodes == "localhost");
+}

@@ -852,8 +852,15 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return;
         }
         case wire::command::query:
-            return handle(type_identity<message::query>(),
-                          [&](auto request, auto reply) { reply(questions.answer(who, request)); });
+            return handle(type_identity<message::query>(), [&](auto request, auto reply) {
+                query(who, std::move(request), std::move(reply));
+            });
+        case wire::command::resolve_peers:
+            return handle(type_identity<message::resolve_peers>(),
+                          [&](auto request, auto reply) { reply(questions.peers(who, request)); });
+        case wire::command::resolve_node:
+            return handle(type_identity<message::resolve_node>(),
+                          [&](auto request, auto reply) { reply(questions.nodes(who, request)); });
         case wire::command::notify:
             return handle(type_identity<message::notify>(), [&](auto request, auto reply) {
                 notify(who, std::move(request), std::move(reply));
@@ -922,6 +929,24 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         } else {
             reply({tell(from, std::move(request))});
         }
+    }
+
+    /// What is known here, and, of the rest, what the host knows.
+    void query(const requester& from, message::query request, responder<message::infos_reply> reply)
+    {
+        auto known = questions.look_up(from, std::move(request));
+        if constexpr (upcall::query::in<Host>)
+            if (!known.unknown.queries.empty()) {
+                auto asked = host->query(from, known.unknown);
+                return run(from.session, std::move(asked),
+                           [known = std::move(known),
+                            reply = std::move(reply)](message::infos_reply* said) mutable {
+                               if (said)
+                                   known.add(std::move(*said));
+                               reply(std::move(known).answer());
+                           });
+            }
+        reply(std::move(known).answer());
     }
 
     /// Answers with what the host's coroutine returns.

@@ -120,6 +120,8 @@ public:
                 out.string(each.nspace), out.u32(each.rank);
         });
     }
+    /// A DATA_ARRAY of PROC_INFO; see proc_info below.
+    static value proc_infos(std::span<const struct proc_info> content);
     /// A DATA_ARRAY of INFO; see info below.
     static value infos(std::span<const struct info> content);
 
@@ -360,6 +362,16 @@ struct pdata {
     }
 };
 
+/// PROC_INFO: a line of a table of processes. `pid`: 0 if unknown.
+struct proc_info {
+    proc who;
+    std::string hostname, executable;
+    std::uint32_t pid = 0;
+    process_state state = process_state::undefined;
+
+    friend bool operator==(const proc_info&, const proc_info&) = default;
+};
+
 struct query {
     std::vector<std::string> keys;
     std::vector<info> qualifiers;
@@ -392,6 +404,18 @@ struct app {
         io.structures(self.infos);
     }
 };
+
+inline value value::proc_infos(std::span<const proc_info> content)
+{
+    return packed(data_type::data_array, [&](output<form>& out) {
+        out.code(data_type::proc_info), out.size(content.size());
+        for (const auto& each : content) {
+            out.string(each.who.nspace), out.u32(each.who.rank);
+            out.string(each.hostname), out.string(each.executable);
+            out.pid(each.pid), out.u8(static_cast<std::uint8_t>(each.state));
+        }
+    });
+}
 
 inline value value::infos(std::span<const info> content)
 {
