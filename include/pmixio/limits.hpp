@@ -41,6 +41,8 @@ struct limits {
     std::size_t kept_event_bytes = 1u << 20;
     /// Event codes that one connection has registered, and processes that it names with them. Beyond: OUT_OF_RESOURCE.
     std::size_t registered_codes = 4'096;
+    /// Credentials that one user's processes have asked to be made or judged, and that are not yet. Beyond: OUT_OF_RESOURCE.
+    std::size_t pending_credentials = 16;
     /// Pause after accept failed for want of descriptors or memory.
     std::chrono::steady_clock::duration accept_pause = std::chrono::milliseconds(100);
     /// Time that drain() gives to sessions to finish.

@@ -32,6 +32,9 @@ def by_munge(server, rank, shown):
 
 # Real clients, launched and served.
 subprocess.run([pmixrun, "--security", "munge", "-n", "4", programs / "scale"], check=True, timeout=90)
+for ranks, encoding in ("2", "v41"), ("4", "v21"), ("4", "v3"), ("4", "v4"), ("8", "v41"):
+    subprocess.run([pmixrun, "--security", "munge", "--encodings", encoding, "-n", ranks, programs / "credentials"], check=True,
+                   timeout=90)
 with peers.Server(pmixrun, "--security", "munge") as server:
     server.run_job(programs / "scale", environment_of=lambda rank: server.client_environment(rank) | {"PMIX_SECURITY_MODE": "munge"})
     counters = server.stop()

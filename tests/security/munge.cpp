@@ -49,6 +49,17 @@ TEST_CASE("the NUL at its end may be missing")
     CHECK_FALSE(outcome(mine));
 }
 
+TEST_CASE("whoever shows a credential, it can be told who had it made, once")
+{
+    const auto mine = ours.credential().value();
+    const auto judged = ours.judge(mine).value();
+    CHECK(judged.uid == ::geteuid());
+    CHECK(judged.gid == ::getegid());
+    CHECK(ours.judge(mine).error() == fault::credential_replayed);
+    CHECK(ours.judge({}).error() == fault::bad_credential);
+    CHECK(ours.judge(daemon("foreign").credential().value()).error() == fault::bad_credential);
+}
+
 TEST_CASE("it is no proof of anybody else")
 {
     CHECK(outcome(ours.credential().value(), ::geteuid() + 1) == fault::wrong_user);

@@ -88,6 +88,10 @@ struct stage {
                             {{"pmix.grp.id", 0, wire::value::string("another group with a long name")},
                              {"pmix.evrange", 0, wire::value::of_proc({"b", 0})}}});
         add(message::query{{{{"pmix.qry.ns"}, {}}}});
+        add(message::resolve_peers{{}, "a"});
+        add(message::resolve_node{"a"});
+        add(message::get_credential{});
+        add(message::validate_credential{wire::byte_buffer(8), {}});
         add(message::notify{});
         add(message::iof_pull{{{"a", wire::rank::wildcard}}, {}, message::channels::out, 0});
         add(message::iof_pull{{{"a", 0}, {"a", 1}}, {}, message::channels::err, 1});

@@ -7,6 +7,7 @@
 #include <pmixio/handshake/reply.hpp>
 #include <pmixio/handshake/validate.hpp>
 #include <pmixio/host/collectives.hpp>
+#include <pmixio/host/credentials.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/events.hpp>
 #include <pmixio/host/forwarding.hpp>
@@ -395,7 +396,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     core(asio::any_io_executor ex, registry& known, Host* asked, server_settings<P> given)
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
-          pool(settings.pool, settings.limits.pending_handshakes), clock(executor),
+          pool(settings.pool, settings.limits.pending_handshakes),
+          credentials(settings.policies, settings.offered.securities, pool, settings.limits), clock(executor),
           data(jobs, clock, settings.name, P::inflate, settings.limits.message_bytes),
           published(jobs, clock, settings.limits.published_bytes), listeners(settings.limits),
           together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
@@ -879,10 +881,15 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         case wire::command::allocate:
             return asked(upcall::allocate(), type_identity<message::allocate>(), not_supported);
         case wire::command::get_credential:
-            return asked(upcall::get_credential(), type_identity<message::get_credential>(), not_supported);
+            return asked(upcall::get_credential(), type_identity<message::get_credential>(),
+                         [&](auto request, auto reply) {
+                             call(who, credentials.make(who, std::move(request)), std::move(reply));
+                         });
         case wire::command::validate_credential:
             return asked(upcall::validate_credential(), type_identity<message::validate_credential>(),
-                         not_supported);
+                         [&](auto request, auto reply) {
+                             call(who, credentials.judge(who, std::move(request)), std::move(reply));
+                         });
         case wire::command::iof_pull:
             return handle(type_identity<message::iof_pull>(), [&](auto request, auto reply) {
                 outputs.pull(who, std::move(request),
@@ -1061,6 +1068,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     result<security::kernel_lookup> kernel;
     queue handshakes;
     detail::blocking_pool pool;
+    credential_desk<P> credentials;
     deadlines<typename P::clock> clock;
     store data;
     publications published;

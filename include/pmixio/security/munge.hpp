@@ -32,10 +32,22 @@ struct munge {
 
     result<proof> validate(const evidence& e) const
     {
-        wire::cursor in(e.credential);
-        const auto text = e.credential.empty() || e.credential.back() != std::byte{0}
-                              ? in.text(e.credential.size())
-                              : in.terminated();
+        const auto of = judge(e.credential);
+        if (!of)
+            return of;
+        if (of->uid != e.uid)
+            return fault::wrong_user;
+        if (of->gid != e.gid)
+            return fault::wrong_group;
+        return of;
+    }
+
+    /// Who had a credential made. Faults as above, but for those that compare.
+    result<proof> judge(std::span<const std::byte> credential) const
+    {
+        wire::cursor in(credential);
+        const auto text = credential.empty() || credential.back() != std::byte{0} ? in.text(credential.size())
+                                                                                  : in.terminated();
         if (!in.ok() || !in.at_end() || text.empty() || text.find('\0') != text.npos)
             return fault::bad_credential;
 
@@ -50,10 +62,6 @@ struct munge {
         std::free(payload);
         if (outcome != EMUNGE_SUCCESS)
             return fault_of(outcome);
-        if (of.uid != e.uid)
-            return fault::wrong_user;
-        if (of.gid != e.gid)
-            return fault::wrong_group;
         return of;
     }
 
@@ -102,6 +110,6 @@ private:
     }
 };
 
-static_assert(blocking_policy<munge> && credential_policy<munge>);
+static_assert(blocking_policy<munge> && judging_policy<munge>);
 
 } // namespace pmixio::security

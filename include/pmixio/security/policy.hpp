@@ -65,4 +65,11 @@ concept credential_policy = security_policy<P> && requires(const P& policy) {
     { policy.credential() } -> std::same_as<result<wire::byte_buffer>>;
 };
 
+/// A policy whose credentials prove who had them made, whoever shows them: `p.judge(bytes)` is who that was, or the fault for
+/// which the credential is none. With it, processes can have credentials made and judged: host/credentials.hpp.
+template <class P>
+concept judging_policy = credential_policy<P> && requires(const P& policy, std::span<const std::byte> shown) {
+    { policy.judge(shown) } -> std::same_as<result<proof>>;
+};
+
 } // namespace pmixio::security
