@@ -96,6 +96,20 @@ TEST_CASE_FIXTURE(fixture, "a get of what is there is answered at once, under th
     CHECK(data.held() == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "who asks again, to refresh what it has, gets what is there now, and waits only for what is not")
+{
+    const wire::info again{"pmix.get.refresh", 0, value::boolean(true)};
+    put({"a", 1}, "k", 5);
+    get({"a", 1}, "k", {again});
+    CHECK(number(asks) == 5);
+    put({"a", 1}, "k", 6);
+    get({"a", 1}, "k", {again});
+    CHECK(number(asks) == 6);
+    get({"a", 1}, "later", {again});
+    CHECK(data.held() == 1);
+    CHECK(asks.answers() == 2);
+}
+
 TEST_CASE_FIXTURE(fixture, "a get answers with all that its process has put, not only with the key")
 {
     put({"a", 1}, "k", 5);

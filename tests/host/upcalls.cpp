@@ -255,6 +255,22 @@ TEST_CASE("data of a process that no job has is asked of the host")
     CHECK(got.sources[0].data == std::vector<wire::kval>{{"key", value::uint32(9)}});
 }
 
+TEST_CASE("a host is asked for data of namespaces that are not registered, and of no others")
+{
+    slow_host host; // which has a 9 for everybody
+    slow_server s(host);
+    slow_client c(s, {"a", 0});
+    const auto ask = [&](const char* nspace, std::vector<wire::info> infos) {
+        c.send(message::get{nspace, 0, std::move(infos), "k"});
+        return payload<message::get_reply>(c.answer());
+    };
+    const auto found = ask("elsewhere", {});
+    REQUIRE(found.sources.size() == 1);
+    CHECK(found.sources[0].data == std::vector<wire::kval>{{"k", value::uint32(9)}});
+    CHECK(ask("b", {{"pmix.immediate", 0, {}}}).result == status::not_found);
+    CHECK(ask("b", {{"pmix.immediate", 0, {}}, {"pmix.get.refresh", 0, {}}}).result == status::not_found);
+}
+
 namespace {
 
 struct knowing_host {
