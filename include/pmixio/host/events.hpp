@@ -263,7 +263,7 @@ private:
     };
 
     /// What is kept of one user.
-    struct shelf {
+    struct archive {
         std::list<occurrence> events; ///< the oldest first
         std::size_t bytes = 0;
 
@@ -350,7 +350,7 @@ private:
 
     limits bounds_;
     std::map<std::uint64_t, registration> wanted_;
-    std::map<::uid_t, shelf> kept_;
+    std::map<::uid_t, archive> kept_;
 };
 
 } // namespace pmixio

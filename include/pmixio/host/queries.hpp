@@ -54,7 +54,8 @@ public:
     message::infos_reply answer() &&
     {
         if (found_.empty()) {
-            const bool told = otherwise_ != wire::status::success && otherwise_ != wire::status::partial_success;
+            const bool told =
+                otherwise_ != wire::status::success && otherwise_ != wire::status::partial_success;
             return {told ? otherwise_ : wire::status::not_found, std::nullopt};
         }
         return {unknown.queries.empty() || complete_ ? wire::status::success : wire::status::partial_success,
@@ -124,9 +125,9 @@ public:
     }
 
 private:
-    static constexpr std::array query_names{key::namespaces,      key::namespace_infos, key::job_status,
-                                            key::processes,       key::local_processes, key::memory,
-                                            key::query_keys,      key::query_qualifiers};
+    static constexpr std::array query_names{key::namespaces, key::namespace_infos, key::job_status,
+                                            key::processes,  key::local_processes, key::memory,
+                                            key::query_keys, key::query_qualifiers};
 
     /// Calls f(record) for the namespace of that name, or for all jobs.
     template <class F>
@@ -211,8 +212,8 @@ private:
             const auto& j = each.description();
             std::vector<wire::info> one{{std::string(key::nspace), 0, wire::value::string(j.nspace)}};
             if (!j.applications.empty() && !j.applications[0].command_line.empty())
-                one.push_back({std::string(key::command_line), 0,
-                               wire::value::string(j.applications[0].command_line)});
+                one.push_back(
+                    {std::string(key::command_line), 0, wire::value::string(j.applications[0].command_line)});
             all.push_back({std::string(key::namespace_infos), 0, wire::value::infos(one)});
         });
         return wire::value::infos(all);
@@ -255,8 +256,9 @@ private:
         if (!file || std::fscanf(file.get(), "%lu %lu", &total, &resident) != 2)
             return std::nullopt;
         const auto bytes = static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-        const wire::info used{std::string(key::daemon_memory), 0,
-                              wire::value::of<wire::data_type::float32>(std::to_string(bytes / (1024 * 1024)))};
+        const wire::info used{
+            std::string(key::daemon_memory), 0,
+            wire::value::of<wire::data_type::float32>(std::to_string(bytes / (1024 * 1024)))};
         return wire::value::infos({&used, 1});
     }
 

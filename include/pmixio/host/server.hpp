@@ -599,11 +599,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         auto* nspace = jobs.find(name);
         if (!nspace || !nspace->of_tool() || nspace->processes()[0].connections != 0)
             return;
-        data.forget(name);
-        together.forget(name);
-        published.forget(name);
-        outputs.forget(name);
-        listeners.forget(name);
+        forget(name);
         jobs.remove(name);
     }
 
@@ -710,6 +706,16 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         return true;
     }
 
+    /// All but its registration.
+    void forget(std::string_view nspace)
+    {
+        data.forget(nspace);
+        together.forget(nspace);
+        published.forget(nspace);
+        outputs.forget(nspace);
+        listeners.forget(nspace);
+    }
+
     /// Ends the sessions of one namespace; with no name, all.
     void close_sessions(std::string_view nspace)
     {
@@ -723,11 +729,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         if (!jobs.find(nspace))
             return false;
         close_sessions(nspace);
-        data.forget(nspace);
-        together.forget(nspace);
-        published.forget(nspace);
-        outputs.forget(nspace);
-        listeners.forget(nspace);
+        forget(nspace);
         jobs.remove(nspace); // unless it was a tool's, and went with its last session
         return true;
     }
@@ -945,13 +947,13 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         if constexpr (upcall::query::in<Host>)
             if (!known.unknown.queries.empty()) {
                 auto asked = host->query(from, known.unknown);
-                return run(from.session, std::move(asked),
-                           [known = std::move(known),
-                            reply = std::move(reply)](message::infos_reply* said) mutable {
-                               if (said)
-                                   known.add(std::move(*said));
-                               reply(std::move(known).answer());
-                           });
+                return run(
+                    from.session, std::move(asked),
+                    [known = std::move(known), reply = std::move(reply)](message::infos_reply* said) mutable {
+                        if (said)
+                            known.add(std::move(*said));
+                        reply(std::move(known).answer());
+                    });
             }
         reply(std::move(known).answer());
     }
