@@ -1,6 +1,7 @@
 // publications: what processes have published, and those who wait for it. messages.md section 11.
 #pragma once
 
+#include <pmixio/host/accounts.hpp>
 #include <pmixio/host/attributes.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/registry.hpp>
@@ -43,7 +44,7 @@ class publications {
 public:
     /// Both must outlive this. `bytes_per_user`: limits::published_bytes.
     publications(registry& jobs, deadline_service& clock, std::size_t bytes_per_user)
-        : jobs_(jobs), clock_(clock), bytes_per_user_(bytes_per_user)
+        : jobs_(jobs), clock_(clock), accounts_(bytes_per_user)
     {}
     publications(const publications&) = delete;
     publications& operator=(const publications&) = delete;
@@ -83,7 +84,7 @@ public:
         if (!wait)
             return reply.refuse(wire::status::not_found);
 
-        auto price = charge(from.uid, asked.size());
+        auto price = accounts_.charge(from.uid, asked.size());
         if (!price)
             return reply.refuse(wire::status::out_of_resource);
         const auto at =
@@ -159,39 +160,10 @@ public:
     std::size_t held() const noexcept { return held_.size(); }
 
     /// What all users' publications and waiting lookups are charged.
-    std::size_t bytes() const noexcept
-    {
-        std::size_t sum = 0;
-        for (const auto& [uid, used] : accounts_)
-            sum += used;
-        return sum;
-    }
+    std::size_t bytes() const noexcept { return accounts_.bytes(); }
 
 private:
-    using accounts = std::map<::uid_t, std::size_t>;
-
-    /// A part of what a user may have here. Destroying it gives it back.
-    class share {
-    public:
-        share(accounts& all, accounts::iterator user, std::size_t bytes) noexcept
-            : all_(&all), user_(user), bytes_(bytes)
-        {
-            user_->second += bytes_;
-        }
-        share(share&& other) noexcept
-            : all_(std::exchange(other.all_, nullptr)), user_(other.user_), bytes_(other.bytes_)
-        {}
-        ~share()
-        {
-            if (all_ && (user_->second -= bytes_) == 0)
-                all_->erase(user_);
-        }
-
-    private:
-        accounts* all_;
-        accounts::iterator user_;
-        std::size_t bytes_;
-    };
+    using share = accounts::share;
 
     struct audience {
         wire::data_range range = wire::data_range::session;
@@ -261,16 +233,6 @@ private:
     /// Of an item beside its content, and of what the items of one PUBLISH share.
     static constexpr std::size_t upkeep = 512;
 
-    std::optional<share> charge(::uid_t uid, std::size_t bytes)
-    {
-        const auto at = accounts_.try_emplace(uid).first;
-        if (bytes <= bytes_per_user_ - at->second)
-            return share(accounts_, at, bytes);
-        if (at->second == 0)
-            accounts_.erase(at);
-        return std::nullopt;
-    }
-
     static std::vector<std::string>& sorted_once(std::vector<std::string>& keys)
     {
         std::sort(keys.begin(), keys.end());
@@ -325,7 +287,7 @@ private:
         if (!nspace)
             return wire::status::not_found;
         auto visible = audience_named(*range, infos);
-        auto shared = charge(from.uid, upkeep + visible.size());
+        auto shared = accounts_.charge(from.uid, upkeep + visible.size());
         if (!shared)
             return wire::status::out_of_resource;
         const auto by = std::make_shared<const act>(act{from.who, from.uid, nspace->description().session,
@@ -337,7 +299,7 @@ private:
                 return wire::status::not_supported;
             if (made.contains(each.key) || taken(each.key, *by))
                 return wire::status::duplicate_key;
-            auto price = charge(from.uid, upkeep + each.key.size() + each.content.packed().size());
+            auto price = accounts_.charge(from.uid, upkeep + each.key.size() + each.content.packed().size());
             if (!price)
                 return wire::status::out_of_resource;
             const auto at = made.emplace(std::move(each.key),
@@ -445,7 +407,6 @@ private:
 
     registry& jobs_;
     deadline_service& clock_;
-    std::size_t bytes_per_user_;
     accounts accounts_;
     items items_;
     owners owners_;
