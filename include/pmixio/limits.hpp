@@ -43,6 +43,12 @@ struct limits {
     std::size_t registered_codes = 4'096;
     /// Credentials that one user's processes have asked to be made or judged, and that are not yet. Beyond: OUT_OF_RESOURCE.
     std::size_t pending_credentials = 16;
+    /// Paths that one user's processes have registered to be removed. Beyond: OUT_OF_RESOURCE.
+    std::size_t cleanup_bytes = 1u << 20;
+    /// Directory entries that are looked at when that is due, of one user for one process or namespace. The rest stays.
+    std::size_t cleanup_entries = 65'536;
+    /// What one session may have watched. Beyond: OUT_OF_RESOURCE.
+    std::size_t monitors_per_session = 16;
     /// Pause after accept failed for want of descriptors or memory.
     std::chrono::steady_clock::duration accept_pause = std::chrono::milliseconds(100);
     /// Time that drain() gives to sessions to finish.

@@ -55,10 +55,13 @@ constexpr const char* name_of(status s) noexcept
     case status::not_found: return "not_found";
     case status::not_supported: return "not_supported";
     case status::read_past_end: return "read_past_end";
+    case status::conflicting_cleanup: return "conflicting_cleanup";
     case status::partial_success: return "partial_success";
     case status::duplicate_key: return "duplicate_key";
     case status::lost_connection: return "lost_connection";
     case status::not_available: return "not_available";
+    case status::heartbeat_alert: return "heartbeat_alert";
+    case status::file_alert: return "file_alert";
     case status::process_ended: return "process_ended";
     case status::event_registration: return "event_registration";
     case status::operation_succeeded: return "operation_succeeded";
