@@ -112,6 +112,14 @@ public:
             calls_.extract(calls_.begin()).mapped()();
     }
 
+    /// Only those that are pending now, not what they ask for.
+    void expire_once()
+    {
+        const auto last = last_;
+        while (!calls_.empty() && calls_.begin()->first <= last)
+            calls_.extract(calls_.begin()).mapped()();
+    }
+
     std::vector<duration> waits; ///< asked for so far
 
 private:
