@@ -47,6 +47,8 @@ struct limits {
     std::size_t cleanup_bytes = 1u << 20;
     /// Directory entries that are looked at when that is due, of one user for one process or namespace. The rest stays.
     std::size_t cleanup_entries = 65'536;
+    /// What one user's processes want logged, until the host has done it. Beyond: OUT_OF_RESOURCE.
+    std::size_t log_bytes = 64u << 20;
     /// What one session may have watched. Beyond: OUT_OF_RESOURCE.
     std::size_t monitors_per_session = 16;
     /// Pause after accept failed for want of descriptors or memory.

@@ -1,9 +1,11 @@
 // Each limit of a server: kept just below it, and met at it.
 #include "support/staged.hpp"
+#include "support/temporary_directory.hpp"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -45,6 +47,17 @@ struct another {
     }
     std::error_code end() { return admission.done() ? admission.get().error() : std::error_code(); }
 };
+
+/// The status that a request of the stage's client is answered with.
+template <class M>
+wire::status answer(stage& s, const M& request)
+{
+    const auto before = static_cast<std::ptrdiff_t>(s.far.output().size());
+    s.far.feed(make_frame<wire::v41>(wire::first_request_tag, request, {}).value());
+    s.poll();
+    const bytes reply(s.far.output().begin() + before, s.far.output().end());
+    return test::payload<message::status_reply>(reply).result;
+}
 
 /// A request whose answer is small, of exactly this many bytes of payload.
 bytes request_of(std::size_t payload)
@@ -99,7 +112,8 @@ TEST_CASE("handshake_bytes: the payload of a request")
     CHECK(met.left_over() == "");
 }
 
-TEST_CASE("pending_handshakes and pending_per_user: the newest is refused, and served when there is room again")
+TEST_CASE(
+    "pending_handshakes and pending_per_user: the newest is refused, and served when there is room again")
 {
     for (const bool per_user : {false, true}) {
         CAPTURE(per_user);
@@ -151,9 +165,9 @@ TEST_CASE("groups_per_user: groups that exist; beyond, none is made")
     stage s(bounds, greeting);
     CHECK(!outcome(s));
     for (const char* name : {"one", "two", "three"})
-        s.far.feed(make_frame<wire::v41>(wire::first_request_tag,
-                                         message::group_construct{name, {{"b", 0}}, {}}, {})
-                       .value());
+        s.far.feed(
+            make_frame<wire::v41>(wire::first_request_tag, message::group_construct{name, {{"b", 0}}, {}}, {})
+                .value());
     s.poll();
     CHECK(s.under_test->groups() == 2);
     const bytes last(s.far.output().end() - wire::frame_header_size - 2, s.far.output().end());
@@ -258,22 +272,76 @@ TEST_CASE("queued_output: what a peer has not read")
     CHECK(s.left_over() == "");
 }
 
-TEST_CASE("published_bytes: what one user's processes have published")
+TEST_CASE("cleanup_bytes: what one user's processes have registered to be removed")
 {
-    const message::publish one{0, {{"k", 0, {}}}};
-    const auto request = make_frame<wire::v41>(wire::first_request_tag, one, {}).value();
     limits bounds;
     const auto told = [&] {
         stage s(bounds, greeting);
         CHECK(!outcome(s));
-        s.far.feed(request);
-        s.poll();
+        const auto reply = answer(
+            s, message::job_control{{}, {{"pmix.reg.cleanup", 0, wire::value::string("/no/such/file")}}});
+        const auto used = s.under_test->cleanup_bytes();
+        s.under_test->remove_namespace("b");
+        CHECK(s.under_test->cleanup_bytes() == 0);
+        return std::pair(reply, used);
+    };
+    const auto [registered, used] = told();
+    CHECK(registered == wire::status::success);
+    bounds.cleanup_bytes = used;
+    CHECK(told() == std::pair(wire::status::success, used));
+    bounds.cleanup_bytes = used - 1;
+    CHECK(told() == std::pair(wire::status::out_of_resource, std::size_t{0}));
+}
+
+TEST_CASE("cleanup_entries: what is looked at when files are removed")
+{
+    for (const bool met : {false, true}) {
+        test::temporary_directory dir;
+        test::write_file(dir / "1", ""), test::write_file(dir / "2", "");
+        limits bounds;
+        bounds.cleanup_entries = met ? 2 : 3; // the directory is one
+        stage s(bounds, greeting);
+        CHECK(!outcome(s));
+        CHECK(
+            answer(s,
+                   message::job_control{{}, {{"pmix.reg.cleanupdir", 0, wire::value::string(dir.path())}}}) ==
+            wire::status::success);
+        s.under_test->remove_namespace("b");
+        CHECK(std::filesystem::exists(dir.path()) == met);
+    }
+}
+
+TEST_CASE("monitors_per_session: what is watched; beyond, nothing more is")
+{
+    limits bounds;
+    bounds.monitors_per_session = 2;
+    stage s(bounds, greeting);
+    CHECK(!outcome(s));
+    message::monitor beats;
+    beats.what.key = "pmix.monitor.mbeat";
+    beats.directives = {{"pmix.monitor.btime", 0, wire::value::uint32(60)}};
+    CHECK(answer(s, beats) == wire::status::success);
+    CHECK(answer(s, beats) == wire::status::success);
+    CHECK(answer(s, beats) == wire::status::out_of_resource);
+    CHECK(s.under_test->monitors() == 2);
+    s.far.end_input();
+    s.poll();
+    CHECK(s.left_over() == "");
+}
+
+TEST_CASE("published_bytes: what one user's processes have published")
+{
+    const message::publish one{0, {{"k", 0, {}}}};
+    limits bounds;
+    const auto told = [&] {
+        stage s(bounds, greeting);
+        CHECK(!outcome(s));
+        const auto reply = answer(s, one);
         CHECK(s.under_test->sessions() == 1);
-        const bytes reply(s.far.output().begin() + 8, s.far.output().end());
         const auto used = s.under_test->published_bytes();
         s.under_test->close_sessions();
         s.poll();
-        return std::pair(test::payload<message::status_reply>(reply).result, used);
+        return std::pair(reply, used);
     };
     const auto [published, used] = told();
     CHECK(published == wire::status::success);

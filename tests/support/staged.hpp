@@ -98,6 +98,12 @@ struct stage {
         add(message::iof_deregister{{}, 1});
         add(message::iof_push{{{"a", 0}}, {}, {}});
         add(message::allocate{});
+        add(message::job_control{
+            {{"b", 0}}, {{"pmix.reg.cleanup", 0, wire::value::string("/there is/no such file,/and no other/")}}});
+        message::monitor m;
+        m.what = {"pmix.monitor.mbeat", 0, wire::value::boolean(true)};
+        m.directives = {number("pmix.monitor.btime", 3600), {"pmix.monitor.id", 0, wire::value::string("a monitor of its own")}};
+        add(m);
         add(message::finalize{});
         return all;
     }
@@ -120,6 +126,8 @@ struct stage {
         none("published bytes", s.published_bytes());
         none("groups", s.groups());
         none("registrations for output", s.output_pulls());
+        none("monitors", s.monitors());
+        none("bytes of cleanup", s.cleanup_bytes());
         none("connections of the process", jobs.find(wire::proc{"b", 0})->connections);
         none("open streams", far.is_open());
         none("calls under way", far.busy());

@@ -6,14 +6,18 @@
 #include <pmixio/handshake/pending.hpp>
 #include <pmixio/handshake/reply.hpp>
 #include <pmixio/handshake/validate.hpp>
+#include <pmixio/host/cleanup.hpp>
 #include <pmixio/host/collectives.hpp>
 #include <pmixio/host/credentials.hpp>
 #include <pmixio/host/deadlines.hpp>
 #include <pmixio/host/events.hpp>
 #include <pmixio/host/forwarding.hpp>
+#include <pmixio/host/logging.hpp>
+#include <pmixio/host/monitoring.hpp>
 #include <pmixio/host/publications.hpp>
 #include <pmixio/host/queries.hpp>
 #include <pmixio/host/registry.hpp>
+#include <pmixio/host/signals.hpp>
 #include <pmixio/host/store.hpp>
 #include <pmixio/host/upcalls.hpp>
 #include <pmixio/listen/contact.hpp>
@@ -51,8 +55,9 @@ struct server_settings {
     std::string hostname;         ///< of this node, for tools and children; empty: theirs to find out
     pmixio::limits limits = P::limits;
     offer<P> offered; ///< what of the compiled-in lists peers may use
-    /// Where security policies run that block, if there is one among the offered. Its threads must end before the context of
-    /// the server's executor is destroyed: an asio::thread_pool declared after the context does.
+    /// Where security policies run that block, if there is one among the offered; and where files are removed that processes
+    /// have registered for that, on the server's executor if there is no pool. Its threads must end before the context of
+    /// the server's executor is destroyed: an asio::thread_pool declared after the context does. Join it to have all removed.
     asio::any_io_executor pool{};
     /// Encodings that children are told of. v51 and v61 are left for those who ask: 6.x speaks v41 as well.
     std::array<bool, P::buffer_ops::size> advertised = P::buffer_ops::those_in("v41,v4,v3,v21");
@@ -104,8 +109,12 @@ public:
     /// Events that are kept for processes that register later.
     std::size_t kept_events() const noexcept { return core_->listeners.kept(); }
 
-    /// Of all users, what counts against limits::published_bytes.
+    /// What is watched for sessions.
+    std::size_t monitors() const noexcept { return core_->watched.active(); }
+
+    /// Of all users, what counts against limits::published_bytes and limits::cleanup_bytes.
     std::size_t published_bytes() const noexcept { return core_->published.bytes(); }
+    std::size_t cleanup_bytes() const noexcept { return core_->leftovers.bytes(); }
 
     /// Registrations for output; and what is kept of it for those to come, see limits::forwarded_bytes.
     std::size_t output_pulls() const noexcept { return core_->outputs.pulls(); }
@@ -214,13 +223,15 @@ public:
         core_->outputs.output(from, channel, text);
     }
 
-    /// Ends the sessions of a namespace, releases who waits for it, and removes it from the registry.
+    /// Ends the sessions of a namespace, releases who waits for it, removes the files that are to go with it, and removes it
+    /// from the registry.
     bool remove_namespace(std::string_view nspace) { return core_->remove_namespace(nspace); }
 
     /// Ends every session at once.
     void close_sessions() { core_->close_sessions({}); }
 
-    /// As destruction does, while the server's observer and registry can still be asked.
+    /// As destruction does, while the server's observer and registry can still be asked. What is registered to be removed with
+    /// namespaces goes now.
     void stop() { core_->stop(); }
 
     /// Waits until no session is left, or the time is over and then ends those that are. True: none was left.
@@ -402,7 +413,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
           published(jobs, clock, settings.limits.published_bytes), listeners(settings.limits),
           together(jobs, clock, listeners, settings.name, settings.limits.groups_per_user),
           outputs(jobs, settings.limits.forwarded_bytes, settings.limits.pulled_per_session),
-          questions(jobs, settings.name)
+          questions(jobs, settings.name), watched(clock, listeners, settings.limits.monitors_per_session),
+          leftovers(jobs, settings.limits.cleanup_bytes), logged(settings.limits.log_bytes)
     {
         upcall::check<Host>();
         if constexpr (upcall::fence::in<Host> || upcall::connect::in<Host> || upcall::disconnect::in<Host> ||
@@ -629,8 +641,11 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     void on_frame(session_type& from, const wire::frame_header& header, std::span<const std::byte> payload)
     {
         detail::tell(settings.observer, event::received{wire::frame_header_size + payload.size()});
-        if (payload.empty()) // a heartbeat, or nothing at all
+        if (payload.empty()) { // a heartbeat, or nothing at all
+            if (header.tag == wire::heartbeat_tag)
+                watched.beat(from.peer.from.session);
             return;
+        }
         const core_pointer keep(this);
         (this->*from.peer.handle)(from, header.tag, payload);
     }
@@ -654,6 +669,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         published.drop(ended.peer.from.session);
         listeners.drop(ended.peer.from.session);
         outputs.drop(ended.peer.from.session);
+        watched.drop(ended.peer.from.session);
         cancel_upcalls(ended.peer.from.session);
         if (auto* process = jobs.find(who);
             process && process->connections != 0 && --process->connections == 0) {
@@ -680,6 +696,24 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         published.departed(who);
         if (!process.finalized && !stopped)
             listeners.lost(who, user_of(who), settings.name, connected, tell_job);
+        clean_up(leftovers.departed(who));
+    }
+
+    /// Away from the executor, if the host has said where.
+    void clean_up(cleanups::due ended) noexcept
+    {
+        if (ended.empty())
+            return;
+        auto work = [ended = std::move(ended), entries = settings.limits.cleanup_entries] {
+            for (const auto& [whose, each] : ended)
+                each.what.run(entries);
+        };
+        if (!settings.pool)
+            return work();
+        try {
+            asio::post(settings.pool, std::move(work));
+        } catch (const std::bad_alloc&) { // the files stay
+        }
     }
 
     ::uid_t user_of(const wire::proc& who) { return jobs.find(who.nspace)->description().uid; }
@@ -714,6 +748,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         published.forget(nspace);
         outputs.forget(nspace);
         listeners.forget(nspace);
+        clean_up(leftovers.forget(nspace));
     }
 
     /// Ends the sessions of one namespace; with no name, all.
@@ -742,6 +777,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
                 detail::tell(settings.observer, event::refused{fault::closed_by_us, {}, 0, {}});
         handshakes.cancel();
         close_sessions({});
+        clean_up(leftovers.all());
         on_idle = nullptr;
     }
 
@@ -833,6 +869,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
                 from.peer.finalized = true;
                 listeners.drop(who.session);
                 outputs.drop(who.session);
+                watched.drop(who.session);
                 reply({});
                 if constexpr (upcall::finalized::in<Host>)
                     host->finalized(who);
@@ -875,11 +912,22 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return asked(upcall::abort(), type_identity<message::abort>(), not_supported);
         case wire::command::spawn:
             return asked(upcall::spawn(), type_identity<message::spawn>(), not_supported);
-        case wire::command::log: return asked(upcall::log(), type_identity<message::log>(), not_supported);
+        case wire::command::log:
+            return asked(upcall::log(), type_identity<message::log>(),
+                         [&](auto request, auto reply) { log(who, std::move(request), std::move(reply)); });
         case wire::command::job_control:
-            return asked(upcall::job_control(), type_identity<message::job_control>(), not_supported);
+            return handle(type_identity<message::job_control>(), [&](auto request, auto reply) {
+                control(who, std::move(request), std::move(reply));
+            });
         case wire::command::monitor:
-            return asked(upcall::monitor(), type_identity<message::monitor>(), not_supported);
+            return handle(type_identity<message::monitor>(), [&](auto request, auto reply) {
+                if (const auto served = watched.serve(who, request))
+                    return reply.refuse(*served);
+                if constexpr (upcall::monitor::in<Host>)
+                    call(who, host->monitor(who, std::move(request)), std::move(reply));
+                else
+                    reply.refuse(wire::status::not_supported);
+            });
         case wire::command::allocate:
             return asked(upcall::allocate(), type_identity<message::allocate>(), not_supported);
         case wire::command::get_credential:
@@ -958,12 +1006,81 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         reply(std::move(known).answer());
     }
 
+    void log(const requester& from, message::log request, responder<message::status_reply> reply)
+    {
+        if constexpr (upcall::log_entry::in<Host>) {
+            auto parts = take_apart(std::move(request));
+            if (!parts)
+                return reply.refuse(wire::status::bad_parameter);
+            auto price = logged.charge(from.uid, parts->size());
+            if (!price)
+                return reply.refuse(wire::status::out_of_resource);
+            auto logging = log_each(core_pointer(this), from, *std::move(parts), *std::move(price));
+            call(from, std::move(logging), std::move(reply));
+        } else {
+            reply.refuse(wire::status::not_supported);
+        }
+    }
+
+    static asio::awaitable<wire::status> log_each(core_pointer self, requester from, log_request request,
+                                                  accounts::share)
+    {
+        log_outcome outcome(request.once);
+        for (auto& each : request.entries) {
+            if (self->stopped) // and the host may be gone
+                co_return wire::status::error;
+            const auto said = co_await self->host->log_entry(from, std::move(each));
+            if (outcome.add(said))
+                break;
+        }
+        co_return outcome.result();
+    }
+
+    /// Registers what is to be cleaned up, sends signals, and leaves the rest to the host.
+    void control(const requester& from, message::job_control request, responder<message::infos_reply> reply)
+    {
+        int signal = 0;
+        bool cleans = false, ours = !request.directives.empty();
+        for (const auto& each : request.directives) {
+            if (cleanups::takes(each.key)) {
+                cleans = true;
+            } else if (const auto named = signal_named(each); named && upcall::signal::in<Host>) {
+                if (*named != 0 && std::exchange(signal, *named) != 0)
+                    return reply.refuse(wire::status::bad_parameter); // which of the two?
+            } else if (each.key == key::send_signal && upcall::signal::in<Host>) {
+                return reply.refuse(wire::status::bad_parameter);
+            } else {
+                ours &= each.key == key::control_id;
+            }
+        }
+        if (!ours && !upcall::job_control::in<Host>)
+            return reply.refuse(wire::status::not_supported);
+        if (cleans)
+            if (const auto added = leftovers.add(from, request.targets, request.directives);
+                added != wire::status::success)
+                return reply.refuse(added);
+        if (!ours) {
+            if constexpr (upcall::job_control::in<Host>)
+                call(from, host->job_control(from, std::move(request)), std::move(reply));
+        } else if (signal == 0) {
+            reply.refuse(wire::status::success);
+        } else if constexpr (upcall::signal::in<Host>) {
+            auto targets = processes_named(jobs, from, request.targets);
+            if (!targets)
+                return reply.refuse(wire::status::not_found);
+            call(from, host->signal(from, signal_request{*std::move(targets), signal}), std::move(reply));
+        }
+    }
+
     /// Answers with what the host's coroutine returns.
     template <class Outcome, class Reply>
     void call(const requester& from, asio::awaitable<Outcome> upcall, responder<Reply> reply)
     {
         run(from.session, std::move(upcall), [reply = std::move(reply)](Outcome* outcome) mutable {
-            outcome ? reply(Reply{std::move(*outcome)}) : reply.refuse(wire::status::error);
+            if constexpr (std::same_as<Outcome, wire::status>)
+                reply.refuse(outcome ? *outcome : wire::status::error);
+            else
+                outcome ? reply(*outcome) : reply.refuse(wire::status::error);
         });
     }
 
@@ -1078,6 +1195,9 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     collectives together;
     forwarding outputs;
     queries questions;
+    monitoring watched;
+    cleanups leftovers;
+    accounts logged;
     read_buffer reads;
     struct running {
         explicit running(std::uint64_t of) : whose(of) {}

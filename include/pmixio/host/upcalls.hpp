@@ -3,7 +3,9 @@
 
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/handshake/identity.hpp>
+#include <pmixio/host/logging.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/host/signals.hpp>
 #include <pmixio/message/collective.hpp>
 #include <pmixio/message/control.hpp>
 #include <pmixio/message/data.hpp>
@@ -159,10 +161,22 @@ PMIXIO_UPCALL(notify, "asio::awaitable<wire::status> notify(requester, message::
 PMIXIO_UPCALL(query, "asio::awaitable<message::infos_reply> query(requester, message::query)",
               answers<message::query>);
 
-/// A process has something for a log. Without it: what server_settings allows, see host/logging.hpp.
+/// A process has something for a log; once per entry of its request, one after the other. The request ends with SUCCESS,
+/// PARTIAL_SUCCESS, or with what the first entry met if none was logged; NOT_SUPPORTED is for those that the host does not
+/// take. Writing may block: not here. Without it: NOT_SUPPORTED.
+PMIXIO_UPCALL(log_entry, "asio::awaitable<wire::status> log_entry(requester, log_entry)",
+              form<asio::awaitable<wire::status>, const requester&, pmixio::log_entry>);
+
+/// The same for a host that wants the request as it came. Without it: log_entry.
 PMIXIO_UPCALL(log, "asio::awaitable<wire::status> log(requester, message::log)", answers<message::log>);
 
-/// A process wants a job controlled, in ways that the server has no part in. Without it: NOT_SUPPORTED.
+/// A process wants others to get a signal. Without it: job_control. It waits for the answer: return first, signal then, if
+/// it is one of them.
+PMIXIO_UPCALL(signal, "asio::awaitable<wire::status> signal(requester, signal_request)",
+              form<asio::awaitable<wire::status>, const requester&, signal_request>);
+
+/// A process wants a job controlled in ways that the server has no part in, or not in all: the message has also what the
+/// server does itself, see host/cleanup.hpp, and signals. Without it: NOT_SUPPORTED.
 PMIXIO_UPCALL(job_control,
               "asio::awaitable<message::infos_reply> job_control(requester, message::job_control)",
               answers<message::job_control>);
@@ -210,7 +224,8 @@ constexpr void check()
                       type_identity<disconnect>(), type_identity<group_construct>(),
                       type_identity<group_destruct>(), type_identity<register_events>(),
                       type_identity<deregister_events>(), type_identity<notify>(), type_identity<query>(),
-                      type_identity<upcall::log>(), type_identity<job_control>(), type_identity<monitor>(),
+                      type_identity<upcall::log_entry>(), type_identity<upcall::log>(),
+                      type_identity<upcall::signal>(), type_identity<job_control>(), type_identity<monitor>(),
                       type_identity<allocate>(), type_identity<get_credential>(),
                       type_identity<validate_credential>(), type_identity<iof_push>()));
     static_assert(keeps_publications<Host> || !(publish::in<Host> || lookup::in<Host> || unpublish::in<Host>),
