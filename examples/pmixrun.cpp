@@ -211,6 +211,7 @@ public:
         asio::co_spawn(io_, begin(), pmixio::rethrow);
         io_.run();
         printers_.join();
+        decoders_.join();
         write_stats();
         return status_.value_or(0);
     }
@@ -278,6 +279,35 @@ public:
                     answer = status::out_of_resource;
             }
         co_return answer;
+    }
+
+    /// Those of our children that are running are sent it after the answer has left.
+    asio::awaitable<pmixio::wire::status> signal(pmixio::requester, pmixio::signal_request request)
+    {
+        const auto is_running = [this](const auto& each) { return find(each) && find(each)->running; };
+        if (std::none_of(request.targets.begin(), request.targets.end(), is_running))
+            co_return pmixio::wire::status::not_found;
+        asio::post(io_, [=, this] {
+            for (const auto& each : request.targets)
+                if (is_running(each))
+                    find(each)->running->signal(request.signal);
+        });
+        co_return pmixio::wire::status::success;
+    }
+
+    /// As if they were lines of the rank's own.
+    asio::awaitable<pmixio::wire::status> log_entry(pmixio::requester from, pmixio::log_entry entry)
+    {
+        const bool out = entry.channel == pmixio::key::log_stdout;
+        if (!out && entry.channel != pmixio::key::log_stderr)
+            co_return pmixio::wire::status::not_supported;
+        auto text = log_text(entry);
+        if (!text.ends_with('\n'))
+            text += '\n';
+        // What another thread does cannot be cancelled.
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        co_await print(from.who, std::move(text), out ? STDOUT_FILENO : STDERR_FILENO);
+        co_return pmixio::wire::status::success;
     }
 
 private:
@@ -441,30 +471,36 @@ private:
 
     // output
 
-    /// Writing may block: that is left to another thread.
     asio::awaitable<void> forward(running_job& of, pmixio::wire::proc from,
                                   asio::posix::stream_descriptor pipe, int to)
     {
-        const auto tag =
-            fmt::format("[{},{}]<{}>: ", from.nspace, from.rank, to == STDOUT_FILENO ? "stdout" : "stderr");
-        const auto channel =
-            to == STDOUT_FILENO ? pmixio::message::channels::out : pmixio::message::channels::err;
         pmixio::line_reader lines(std::move(pipe));
-        for (auto text = co_await lines.next(); !text.empty(); text = co_await lines.next()) {
-            server_->forward_output(from, channel, text);
-            if (options_.tag_output)
-                text = pmixio::tag_lines(text, tag);
-            co_await asio::post(printers_, asio::use_awaitable);
-            for (std::string_view rest = text; !rest.empty();) {
-                const auto written = ::write(to, rest.data(), rest.size());
-                if (written < 0 && errno != EINTR)
-                    break; // nobody reads us any more
-                rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-            }
-            co_await asio::post(io_, asio::use_awaitable);
-        }
-        server_->forward_output(from, channel, {});
+        for (auto text = co_await lines.next(); !text.empty(); text = co_await lines.next())
+            co_await print(from, std::move(text), to);
+        server_->forward_output(from, channel_of(to), {});
         closed(of);
+    }
+
+    static pmixio::message::channels channel_of(int to)
+    {
+        return to == STDOUT_FILENO ? pmixio::message::channels::out : pmixio::message::channels::err;
+    }
+
+    /// Writing may block: that is left to another thread.
+    asio::awaitable<void> print(pmixio::wire::proc from, std::string text, int to)
+    {
+        server_->forward_output(from, channel_of(to), text);
+        if (options_.tag_output)
+            text = pmixio::tag_lines(text, fmt::format("[{},{}]<{}>: ", from.nspace, from.rank,
+                                                       to == STDOUT_FILENO ? "stdout" : "stderr"));
+        co_await asio::post(printers_, asio::use_awaitable);
+        for (std::string_view rest = text; !rest.empty();) {
+            const auto written = ::write(to, rest.data(), rest.size());
+            if (written < 0 && errno != EINTR)
+                break; // nobody reads us any more
+            rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+        }
+        co_await asio::post(io_, asio::use_awaitable);
     }
 
     // ending
