@@ -493,14 +493,18 @@ private:
         if (options_.tag_output)
             text = pmixio::tag_lines(text, fmt::format("[{},{}]<{}>: ", from.nspace, from.rank,
                                                        to == STDOUT_FILENO ? "stdout" : "stderr"));
-        co_await asio::post(printers_, asio::use_awaitable);
+        co_await asio::co_spawn(printers_, write_all(std::move(text), to), asio::use_awaitable);
+    }
+
+    static asio::awaitable<void> write_all(std::string text, int to)
+    {
         for (std::string_view rest = text; !rest.empty();) {
             const auto written = ::write(to, rest.data(), rest.size());
             if (written < 0 && errno != EINTR)
                 break; // nobody reads us any more
             rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
         }
-        co_await asio::post(io_, asio::use_awaitable);
+        co_return;
     }
 
     // ending
