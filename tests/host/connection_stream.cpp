@@ -48,9 +48,7 @@ std::vector<std::uint32_t> answered(const stage& s)
 
 } // namespace
 
-TEST_CASE("every request but the held ones is answered once, those of the host's or a policy's when they "
-          "can, the others in "
-          "order, however the stream cuts it")
+TEST_CASE("every request but the held ones is answered once, in order, however the stream cuts it")
 {
     const auto greeting = test::hello_bytes({"b", 0}, "6.1.0").size();
     for (const std::size_t chunk :
@@ -64,10 +62,9 @@ TEST_CASE("every request but the held ones is answered once, those of the host's
         CHECK(admission.get());
         s.far.feed(stage::requests());
         s.poll();
-        auto numbers = answered(s);
-        CHECK(std::erase_if(numbers, [](auto each) { return each == 24 || each == 25; }) == 2);
-        CHECK(numbers == std::vector<std::uint32_t>{1,  2,  3,  4,  7,  8,  9,  12, 13, 15, 16, 18,
-                                                    19, 20, 21, 22, 23, 26, 27, 28, 29, 30, 31, 32, 33, 34});
+        CHECK(answered(s) == std::vector<std::uint32_t>{1,  2,  3,  4,  7,  8,  9,  12, 13, 15,
+                                                        16, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+                                                        27, 28, 29, 30, 31, 32, 33, 34});
         CHECK(s.under_test->cleanup_bytes() > 0);
         CHECK(s.under_test->held_gets() == 2);
         CHECK(s.under_test->held_lookups() == 2);

@@ -45,20 +45,26 @@ public:
         : policies_(policies), offered_(offered), pool_(pool), bounds_(bounds)
     {}
 
+    /// Who makes a credential for the requester, for make(); none: NOT_SUPPORTED.
+    std::optional<std::size_t> maker(const requester& from, const message::get_credential& request) const
+    {
+        return from.uid == ::geteuid() ? pick(request.infos) : std::nullopt;
+    }
+    /// Who judges this one, for judge(); none: NOT_SUPPORTED.
+    std::optional<std::size_t> judge_of(const message::validate_credential& request) const
+    {
+        return pick(request.infos);
+    }
+
     /// With `pmix.sec.ctype`. TIMEOUT when limits::handshake is over; OUT_OF_RESOURCE beyond limits::pending_credentials.
-    asio::awaitable<message::credential_reply> make(requester from, message::get_credential request)
+    asio::awaitable<message::credential_reply> make(::uid_t user, std::size_t by)
     {
         message::credential_reply reply;
-        const auto by = from.uid == ::geteuid() ? pick(request.infos) : std::nullopt;
-        if (!by) {
-            reply.result = wire::status::not_supported;
-            co_return reply;
-        }
         const auto credential = [](const auto& policy) { return policy.credential(); };
-        auto made = co_await ask<wire::byte_buffer>(from.uid, *by, credential);
+        auto made = co_await ask<wire::byte_buffer>(user, by, credential);
         if (made) {
             reply.credential = *std::move(made);
-            reply.infos.push_back(type_of(*by));
+            reply.infos.push_back(type_of(by));
         } else {
             reply.result = status_for(made.error());
         }
@@ -66,23 +72,18 @@ public:
     }
 
     /// With `pmix.sec.ctype`, `pmix.euid` and `pmix.egid`; else INVALID_CREDENTIAL, and as make().
-    asio::awaitable<message::infos_reply> judge(requester from, message::validate_credential request)
+    asio::awaitable<message::infos_reply> judge(::uid_t user, std::size_t by, wire::byte_buffer credential)
     {
         message::infos_reply reply;
-        const auto by = pick(request.infos);
-        if (!by)
-            reply.result = wire::status::not_supported;
-        else if (request.credential.size() > bounds_.handshake_bytes)
+        if (credential.size() > bounds_.handshake_bytes) {
             reply.result = wire::status::invalid_credential;
-        if (reply.result != wire::status::success)
             co_return reply;
-        const auto who = [shown = std::move(request.credential)](const auto& policy) {
-            return policy.judge(shown);
-        };
-        const auto judged = co_await ask<security::proof>(from.uid, *by, who);
+        }
+        const auto who = [shown = std::move(credential)](const auto& policy) { return policy.judge(shown); };
+        const auto judged = co_await ask<security::proof>(user, by, who);
         if (judged) {
             auto& infos = reply.infos.emplace();
-            infos.push_back(type_of(*by));
+            infos.push_back(type_of(by));
             infos.push_back({std::string(key::effective_user), 0, wire::value::uint32(judged->uid)});
             infos.push_back({std::string(key::effective_group), 0, wire::value::uint32(judged->gid)});
         } else {

@@ -933,12 +933,18 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         case wire::command::get_credential:
             return asked(upcall::get_credential(), type_identity<message::get_credential>(),
                          [&](auto request, auto reply) {
-                             call(who, credentials.make(who, std::move(request)), std::move(reply));
+                             const auto by = credentials.maker(who, request);
+                             by ? call(who, credentials.make(who.uid, *by), std::move(reply))
+                                : reply.refuse(wire::status::not_supported);
                          });
         case wire::command::validate_credential:
             return asked(upcall::validate_credential(), type_identity<message::validate_credential>(),
                          [&](auto request, auto reply) {
-                             call(who, credentials.judge(who, std::move(request)), std::move(reply));
+                             const auto by = credentials.judge_of(request);
+                             by ? call(who,
+                                       credentials.judge(who.uid, *by, std::move(request.credential)),
+                                       std::move(reply))
+                                : reply.refuse(wire::status::not_supported);
                          });
         case wire::command::iof_pull:
             return handle(type_identity<message::iof_pull>(), [&](auto request, auto reply) {
@@ -1107,7 +1113,10 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             const bool cancelled = entry.at->whose == 0;
             end(thrown || cancelled ? nullptr : &outcome);
             if (thrown && !cancelled)
-                std::rethrow_exception(thrown);
+                try {
+                    std::rethrow_exception(thrown);
+                } catch (const std::bad_alloc&) { // the peer was told
+                }
         };
         asio::co_spawn(executor, std::move(upcall), asio::bind_cancellation_slot(slot, std::move(done)));
     }
