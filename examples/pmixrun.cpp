@@ -34,6 +34,10 @@
 namespace {
 
 using namespace std::literals;
+using pmixio::child_input, pmixio::launch_settings, pmixio::requester;
+namespace message = pmixio::message;
+namespace wire = pmixio::wire;
+using wire::status;
 
 struct site : pmixio::defaults {
 #ifdef PMIXRUN_MUNGE
@@ -85,9 +89,7 @@ Exit status: 0 if all ranks exit with 0; else that of the first that failed (128
 /// One of the programs of a job.
 struct program {
     std::uint32_t ranks = 1;
-    std::vector<std::string> arguments;
-    std::vector<std::string> variables{}; ///< in addition to all that a rank gets
-    std::string directory{};
+    launch_settings how{}; ///< variables: in addition to all that a rank gets
 };
 
 constexpr std::uint32_t most_ranks = 65'536; ///< of one program
@@ -162,7 +164,7 @@ options parse(const std::vector<std::string>& words)
         return o;
     for (auto words_left = line.rest();;) { // PROGRAM [ARGS...] [: [-n N] PROGRAM [ARGS...]]...
         const auto end = std::find(words_left.begin(), words_left.end(), ":");
-        o.programs.back().arguments.assign(words_left.begin(), end);
+        o.programs.back().how.arguments.assign(words_left.begin(), end);
         if (end == words_left.begin())
             throw bad_usage("which PROGRAM?");
         if (end == words_left.end())
@@ -205,9 +207,14 @@ public:
                        known.error().message());
         for (auto& each : listeners_)
             asio::co_spawn(io_, serve(each), pmixio::rethrow);
-        asio::co_spawn(io_, stop_when_asked(), pmixio::rethrow);
-        if (options_.timeout)
-            asio::co_spawn(io_, end_after(*options_.timeout), pmixio::rethrow);
+        asked_to_stop_.async_wait([this](std::error_code cancelled, int signal) {
+            stop(cancelled, 128 + signal, {}, fmt::format("stopped by signal {}", signal));
+        });
+        if (options_.timeout) {
+            over_.expires_after(*options_.timeout);
+            over_.async_wait(
+                [this](std::error_code cancelled) { stop(cancelled, 124, 124, "the job's time is over"); });
+        }
         asio::co_spawn(io_, begin(), pmixio::rethrow);
         io_.run();
         printers_.join();
@@ -218,102 +225,86 @@ public:
 
     // what the server tells and asks
 
-    void finalized(const pmixio::requester& from) { set(from.who, &running_process::finalized); }
+    void finalized(const requester& from) { set(from.who, &running_process::finalized); }
     void connected(const pmixio::identity& peer) { set(peer.who(), &running_process::connected); }
 
-    asio::awaitable<pmixio::wire::status> abort(pmixio::requester from, pmixio::message::abort request)
+    asio::awaitable<status> abort(requester from, message::abort request)
     {
         const auto code = static_cast<int>(request.code) & 0xff;
         fail(code ? code : 1, fmt::format("{} called abort with status {}: {}", name_of(from.who),
                                           static_cast<int>(request.code), request.text.value_or("")));
-        co_return pmixio::wire::status::success; // the processes are killed after this answer has left
+        co_return status::success; // the processes are killed after this answer has left
     }
 
-    asio::awaitable<pmixio::message::spawn_reply> spawn(pmixio::requester from,
-                                                        pmixio::message::spawn request)
+    asio::awaitable<message::spawn_reply> spawn(requester from, message::spawn request)
     {
         std::vector<program> programs;
         for (auto& each : request.apps) {
-            auto& [ranks, arguments, variables, directory] = programs.emplace_back();
-            ranks = static_cast<std::uint32_t>(std::clamp<std::int64_t>(each.max_processes, 0, most_ranks));
-            arguments = std::move(each.arguments);
-            if (arguments.empty())
-                arguments.emplace_back();
-            arguments[0] = each.command.value_or(arguments[0]);
-            variables = std::move(each.environment);
-            directory = each.directory.value_or("");
+            const auto ranks = std::clamp<std::int64_t>(each.max_processes, 0, most_ranks);
+            programs.push_back({static_cast<std::uint32_t>(ranks), pmixio::settings_of(std::move(each))});
         }
         if (programs.empty() || status_)
-            co_return pmixio::message::spawn_reply{pmixio::wire::status::bad_parameter, {}, {}};
+            co_return message::spawn_reply{status::bad_parameter, {}, {}};
         const auto nspace = fmt::format("{}-{}", options_.nspace, ++spawned_);
-        auto& made =
-            add_job(nspace, std::move(programs), {{"pmix.parent", pmixio::wire::value::of_proc(from.who)}});
+        auto& made = add_job(nspace, std::move(programs), {{"pmix.parent", wire::value::of_proc(from.who)}});
         if (const auto failed = start(made)) {
             server_->remove_namespace(nspace);
             running_.erase(nspace);
-            co_return pmixio::message::spawn_reply{failed == std::errc::permission_denied
-                                                       ? pmixio::wire::status::no_permissions
-                                                       : pmixio::wire::status::not_found,
-                                                   {},
-                                                   {}};
+            co_return message::spawn_reply{
+                failed == std::errc::permission_denied ? status::no_permissions : status::not_found, {}, {}};
         }
-        co_return pmixio::message::spawn_reply{pmixio::wire::status::success, nspace, {}};
+        co_return message::spawn_reply{status::success, nspace, {}};
     }
 
-    asio::awaitable<pmixio::wire::status> iof_push(pmixio::requester, pmixio::message::iof_push request)
+    asio::awaitable<status> iof_push(requester, message::iof_push request)
     {
-        using pmixio::wire::status;
-        using outcome = pmixio::child_input::outcome;
         if (request.targets.empty())
             request.targets.push_back({options_.nspace, 0});
         auto answer = options_.tool_input ? status::forwarding_complete : status::not_supported;
         for (const auto& each : request.targets)
             if (auto* to = find(each); to && to->input) {
-                const bool over = !request.data || request.data->empty();
-                if (over)
-                    to->input->end();
-                const auto said = over ? outcome::taken : to->input->push(*request.data);
-                if (said == outcome::taken)
+                const auto said = to->input->give(request.data);
+                if (said == child_input::outcome::taken)
                     answer = status::success;
-                else if (said == outcome::full && answer != status::success)
+                else if (said == child_input::outcome::full && answer != status::success)
                     answer = status::out_of_resource;
             }
         co_return answer;
     }
 
     /// Those of our children that are running are sent it after the answer has left.
-    asio::awaitable<pmixio::wire::status> signal(pmixio::requester, pmixio::signal_request request)
+    asio::awaitable<status> signal(requester, pmixio::signal_request request)
     {
         const auto is_running = [this](const auto& each) { return find(each) && find(each)->running; };
         if (std::none_of(request.targets.begin(), request.targets.end(), is_running))
-            co_return pmixio::wire::status::not_found;
+            co_return status::not_found;
         asio::post(io_, [=, this] {
             for (const auto& each : request.targets)
                 if (is_running(each))
                     find(each)->running->signal(request.signal);
         });
-        co_return pmixio::wire::status::success;
+        co_return status::success;
     }
 
     /// As if they were lines of the rank's own.
-    asio::awaitable<pmixio::wire::status> log_entry(pmixio::requester from, pmixio::log_entry entry)
+    asio::awaitable<status> log_entry(requester from, pmixio::log_entry entry)
     {
         const bool out = entry.channel == pmixio::key::log_stdout;
         if (!out && entry.channel != pmixio::key::log_stderr)
-            co_return pmixio::wire::status::not_supported;
+            co_return status::not_supported;
         auto text = log_text(entry);
         if (!text.ends_with('\n'))
             text += '\n';
         // What another thread does cannot be cancelled.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         co_await print(from.who, std::move(text), out ? STDOUT_FILENO : STDERR_FILENO);
-        co_return pmixio::wire::status::success;
+        co_return status::success;
     }
 
 private:
     struct running_process {
         std::optional<pmixio::child> running;
-        std::optional<pmixio::child_input> input{};
+        std::optional<child_input> input{};
         bool connected = false, finalized = false;
     };
     struct running_job {
@@ -324,18 +315,18 @@ private:
     };
 
     running_job& add_job(const std::string& nspace, std::vector<program> programs,
-                         std::vector<pmixio::wire::kval> of_each)
+                         std::vector<wire::kval> of_each)
     {
         pmixio::job about{nspace, 0, ::getuid(), ::getgid(), options_.settings.hostname};
         for (const auto& each : programs) {
             about.size += each.ranks;
             about.applications.push_back(
-                {each.ranks, fmt::format("{}", fmt::join(each.arguments, " ")), each.directory});
+                {each.ranks, fmt::format("{}", fmt::join(each.how.arguments, " ")), each.how.directory});
         }
         about.process_infos = std::move(of_each);
-        about.infos.push_back({"pmix.tmpdir", pmixio::wire::value::string(directory_.path())});
-        about.infos.push_back({"pmix.nsdir", pmixio::wire::value::string(directory_.make(nspace))});
-        about.infos.push_back({"pmix.tdir.rmclean", pmixio::wire::value::boolean(true)});
+        about.infos.push_back({"pmix.tmpdir", wire::value::string(directory_.path())});
+        about.infos.push_back({"pmix.nsdir", wire::value::string(directory_.make(nspace))});
+        about.infos.push_back({"pmix.tdir.rmclean", wire::value::boolean(true)});
         auto& made = running_[nspace];
         made.nspace = nspace;
         made.programs = std::move(programs);
@@ -344,7 +335,7 @@ private:
         return made;
     }
 
-    running_process* find(const pmixio::wire::proc& who)
+    running_process* find(const wire::proc& who)
     {
         const auto at = running_.find(who.nspace);
         return at != running_.end() && who.rank < at->second.processes.size()
@@ -353,14 +344,14 @@ private:
     }
 
     /// Tools are no children of ours.
-    void set(const pmixio::wire::proc& who, bool running_process::* flag)
+    void set(const wire::proc& who, bool running_process::* flag)
     {
         if (auto* known = find(who))
             known->*flag = true;
     }
 
     /// For messages: of the first job its rank is enough.
-    std::string name_of(const pmixio::wire::proc& who) const
+    std::string name_of(const wire::proc& who) const
     {
         return who.nspace == options_.nspace ? fmt::format("rank {}", who.rank)
                                              : fmt::format("rank {} of {}", who.rank, who.nspace);
@@ -399,7 +390,7 @@ private:
         for (const auto& each : of.programs)
             for (std::uint32_t i = 0; i != each.ranks; ++i, ++rank)
                 if (const auto failed = start(of, rank, each)) {
-                    failed_program_ = each.arguments[0];
+                    failed_program_ = each.how.arguments[0];
                     for (auto& process : of.processes)
                         process.input.reset(), process.running.reset();
                     return failed;
@@ -411,15 +402,13 @@ private:
 
     std::error_code start(running_job& of, std::uint32_t rank, const program& what)
     {
-        using stream = pmixio::launch_settings::stream;
-        pmixio::launch_settings how;
-        how.arguments = what.arguments;
-        how.directory = what.directory;
+        using stream = launch_settings::stream;
+        auto how = what.how;
         auto ours = server_->environment_for({of.nspace, rank}, listeners_[0], options_.listen.contacts);
         for (auto&& each : pmixio::open_mpi_4_environment())
             ours.push_back(std::move(each));
         how.variables = pmixio::child_variables(environ, ours);
-        how.variables.insert(how.variables.end(), what.variables.begin(), what.variables.end());
+        how.variables.insert(how.variables.end(), what.how.variables.begin(), what.how.variables.end());
         const bool reads_ours = rank == 0 && of.nspace == options_.nspace && !options_.tool_input;
         how.input = options_.tool_input ? stream::piped : reads_ours ? stream::inherited : stream::none;
         how.own_group =
@@ -427,7 +416,7 @@ private:
         auto started = pmixio::child::start(io_.get_executor(), how);
         if (!started)
             return started.error();
-        jobs_.started({of.nspace, rank}, started->pid(), what.arguments[0]);
+        jobs_.started({of.nspace, rank}, started->pid(), how.arguments[0]);
         auto& made = of.processes[rank];
         made.running.emplace(*std::move(started));
         if (options_.tool_input)
@@ -439,7 +428,7 @@ private:
     asio::awaitable<void> attend(running_job& of, std::uint32_t rank)
     {
         auto& self = of.processes[rank];
-        const pmixio::wire::proc who{of.nspace, rank};
+        const wire::proc who{of.nspace, rank};
         ++alive_;
         of.open += 3;
         asio::co_spawn(io_, forward(of, who, std::move(self.running->out()), STDOUT_FILENO), pmixio::rethrow);
@@ -471,8 +460,8 @@ private:
 
     // output
 
-    asio::awaitable<void> forward(running_job& of, pmixio::wire::proc from,
-                                  asio::posix::stream_descriptor pipe, int to)
+    asio::awaitable<void> forward(running_job& of, wire::proc from, asio::posix::stream_descriptor pipe,
+                                  int to)
     {
         pmixio::line_reader lines(std::move(pipe));
         for (auto text = co_await lines.next(); !text.empty(); text = co_await lines.next())
@@ -481,30 +470,19 @@ private:
         closed(of);
     }
 
-    static pmixio::message::channels channel_of(int to)
+    static message::channels channel_of(int to)
     {
-        return to == STDOUT_FILENO ? pmixio::message::channels::out : pmixio::message::channels::err;
+        return to == STDOUT_FILENO ? message::channels::out : message::channels::err;
     }
 
     /// Writing may block: that is left to another thread.
-    asio::awaitable<void> print(pmixio::wire::proc from, std::string text, int to)
+    asio::awaitable<void> print(wire::proc from, std::string text, int to)
     {
         server_->forward_output(from, channel_of(to), text);
         if (options_.tag_output)
             text = pmixio::tag_lines(text, fmt::format("[{},{}]<{}>: ", from.nspace, from.rank,
                                                        to == STDOUT_FILENO ? "stdout" : "stderr"));
-        co_await asio::co_spawn(printers_, write_all(std::move(text), to), asio::use_awaitable);
-    }
-
-    static asio::awaitable<void> write_all(std::string text, int to)
-    {
-        for (std::string_view rest = text; !rest.empty();) {
-            const auto written = ::write(to, rest.data(), rest.size());
-            if (written < 0 && errno != EINTR)
-                break; // nobody reads us any more
-            rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-        }
-        co_return;
+        co_await pmixio::write_all(printers_.get_executor(), to, std::move(text));
     }
 
     // ending
@@ -552,28 +530,15 @@ private:
         server_->stop();
     }
 
-    asio::awaitable<void> stop_when_asked()
+    /// Ends all jobs; or, where nothing is launched, the server, with another status.
+    void stop(std::error_code cancelled, int status, std::optional<int> of_server, const std::string& why)
     {
-        std::error_code cancelled;
-        const int signal =
-            co_await asked_to_stop_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
         if (cancelled)
-            co_return;
-        if (options_.serve)
-            co_return co_await wind_up();
-        fail(128 + signal, fmt::format("stopped by signal {}", signal));
-    }
-
-    asio::awaitable<void> end_after(std::chrono::milliseconds limit)
-    {
-        over_.expires_after(limit);
-        std::error_code cancelled;
-        co_await over_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
-        if (cancelled)
-            co_return;
-        if (options_.serve)
-            co_return status_ = 124, co_await wind_up();
-        fail(124, "the job's time is over");
+            return;
+        if (!options_.serve)
+            return fail(status, why);
+        status_ = of_server;
+        asio::co_spawn(io_, wind_up(), pmixio::rethrow);
     }
 
     void write_stats()
@@ -622,11 +587,8 @@ int main(int argc, char** argv)
                    0;
         asio::io_context io(1);
         return launcher(io, std::move(chosen)).run();
-    } catch (const bad_usage& bad) {
+    } catch (const std::invalid_argument& bad) { // of an option, or a name or address that cannot be
         fmt::print(stderr, "pmixrun: {} (see pmixrun --help)\n", bad.what());
-        return 2;
-    } catch (const std::invalid_argument& bad) {
-        fmt::print(stderr, "pmixrun: {}\n", bad.what());
         return 2;
     } catch (const std::system_error& failed) {
         fmt::print(stderr, "pmixrun: {}\n", failed.what());

@@ -134,3 +134,14 @@ TEST_CASE("what other servers have put into the environment is not passed on")
           std::vector<std::string>{"HOME=/root", "PMIX_RANK=0"});
     CHECK(child_variables(nothing, {}).empty());
 }
+
+TEST_CASE("an application is started by its command, with the arguments behind the first")
+{
+    const auto how = settings_of({"prog", {"name", "-x"}, {"A=1"}, "/tmp", 2, {}});
+    CHECK(how.arguments == std::vector<std::string>{"prog", "-x"});
+    CHECK(how.variables == std::vector<std::string>{"A=1"});
+    CHECK(how.directory == "/tmp");
+    CHECK(settings_of({"prog", {}, {}, std::nullopt, 1, {}}).arguments == std::vector<std::string>{"prog"});
+    CHECK(settings_of({std::nullopt, {"name"}, {}, std::nullopt, 1, {}}).arguments ==
+          std::vector<std::string>{"name"});
+}

@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
 
 using namespace pmixio;
+using test::run;
 
 /// All that is read when these are written one after the other.
 std::vector<std::string> read(const std::vector<std::string>& written, std::size_t longest = 1 << 20)
@@ -59,4 +61,25 @@ TEST_CASE("every line gets a tag")
 {
     CHECK(tag_lines("a\n\nb", "> ") == "> a\n> \n> b\n");
     CHECK(tag_lines("", "> ") == "");
+}
+
+TEST_CASE("text is written whole, and given up when nobody reads it")
+{
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    asio::thread_pool writer(1);
+    asio::io_context io;
+    const std::string text(1 << 20, 'x'); // more than a pipe holds
+    std::string got;
+    std::thread reader([&] {
+        char piece[4096];
+        for (ssize_t n; (n = ::read(ends[0], piece, sizeof piece)) > 0;)
+            got.append(piece, static_cast<std::size_t>(n));
+    });
+    run(io, write_all(writer.get_executor(), ends[1], text));
+    ::close(ends[1]);
+    reader.join();
+    ::close(ends[0]);
+    CHECK(got == text);
+    run(io, write_all(writer.get_executor(), -1, text));
 }

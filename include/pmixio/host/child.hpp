@@ -4,6 +4,7 @@
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/listen/contact.hpp>
 #include <pmixio/result.hpp>
+#include <pmixio/wire/value.hpp>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -32,6 +33,19 @@ struct launch_settings {
     stream output = stream::piped; ///< standard output and standard error, each on its own
     bool own_group = true;         ///< in a process group of its own; not for who reads a terminal
 };
+
+/// As a SPAWN wants processes of an application started: its variables are those it adds.
+inline launch_settings settings_of(wire::app application)
+{
+    launch_settings how;
+    how.arguments = std::move(application.arguments);
+    if (how.arguments.empty())
+        how.arguments.emplace_back();
+    how.arguments[0] = application.command.value_or(how.arguments[0]);
+    how.variables = std::move(application.environment);
+    how.directory = application.directory.value_or("");
+    return how;
+}
 
 /// How a process ended.
 struct child_end {

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <ctime>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -41,6 +42,15 @@ public:
         queue_->waiting.insert(queue_->waiting.end(), bytes.begin(), bytes.end());
         queue_->flush();
         return queue_->to.is_open() ? outcome::taken : outcome::closed;
+    }
+
+    /// What IOF_PUSH brings: no data, or data of no bytes, are the end.
+    outcome give(const std::optional<std::vector<std::byte>>& bytes)
+    {
+        if (bytes && !bytes->empty())
+            return push(*bytes);
+        end();
+        return outcome::taken;
     }
 
     /// The reader finds the end behind what was pushed.

@@ -3,6 +3,10 @@
 
 #include <pmixio/detail/asio.hpp>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -41,6 +45,29 @@ private:
     std::string text_;
     std::error_code ended_;
 };
+
+namespace detail {
+
+inline asio::awaitable<void> write_all_here(int to, std::string text)
+{
+    for (std::string_view rest = text; !rest.empty();) {
+        const auto written = ::write(to, rest.data(), rest.size());
+        if (written < 0 && errno != EINTR)
+            break;
+        rest.remove_prefix(static_cast<std::size_t>(std::max<::ssize_t>(written, 0)));
+    }
+    co_return;
+}
+
+} // namespace detail
+
+/// Writes text to a descriptor that may block, on `where`, best a pool of one thread, which keeps texts whole and in order.
+/// Completes when it is written, or cannot be: nobody reads there any more. Must not be cancelled (reset the coroutine's
+/// cancellation state first): what another thread does cannot be.
+inline asio::awaitable<void> write_all(asio::any_io_executor where, int to, std::string text)
+{
+    co_await asio::co_spawn(where, detail::write_all_here(to, std::move(text)), asio::use_awaitable);
+}
 
 /// Puts a tag in front of every line, and ends the last one.
 inline std::string tag_lines(std::string_view lines, std::string_view tag)

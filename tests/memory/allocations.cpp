@@ -1,15 +1,20 @@
-// No memory, at each allocation of an admission and of a command in turn. What Asio needs to start an operation that a
-// coroutine waits for is exempt: Asio ends the program without it.
+// What is allocated, and what happens without: no memory, at each allocation of an admission and of a command in turn. What
+// Asio needs to start an operation that a coroutine waits for is exempt then: Asio ends the program without it.
 #include "support/exempt.hpp"
+#include "support/served.hpp"
 #include "support/staged.hpp"
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cstdlib>
 #include <limits>
+#include <map>
 #include <new>
 #include <optional>
 #include <span>
+#include <string>
+#include <utility>
 
 namespace {
 
@@ -36,6 +41,14 @@ struct failing_allocation {
     failing_allocation(const failing_allocation&) = delete;
     ~failing_allocation() { fails_at = never; }
     static bool met() noexcept { return counted > fails_at; }
+};
+
+/// Allocations of this thread while it lives.
+struct counting {
+    counting() noexcept { counted = 0, fails_at = never - 1; }
+    counting(const counting&) = delete;
+    ~counting() { fails_at = never; }
+    static std::size_t now() noexcept { return counted; }
 };
 
 void poll(stage& s)
@@ -169,4 +182,52 @@ TEST_CASE("a publication for which there is no memory is none")
     }
     CHECK(met > 5);
     CHECK(whole > 1000);
+}
+
+TEST_CASE("allocations of a handshake and of a message")
+{
+    struct native_site : defaults {
+        using security = securities<security::native>;
+    };
+    test::running<native_site> s;
+    const auto join = [&] {
+        test::client c(s);
+        c.write(test::hello_bytes({"a", 0}, "4.2.2", "native", test::native_credential()));
+        const auto before = s.under_test->sessions();
+        const counting here;
+        while (s.under_test->sessions() == before) {
+            s.io.restart();
+            s.io.poll();
+        }
+        return std::pair(std::move(c), counting::now());
+    };
+    const auto ask = [&](auto& c, const auto& request) {
+        c.send(request);
+        std::array<std::byte, 4096> reply;
+        std::error_code nothing_yet = asio::error::would_block;
+        const counting here;
+        for (std::size_t n = 0; n == 0; n = c.link.read_some(asio::buffer(reply), nothing_yet)) {
+            s.io.restart();
+            s.io.poll();
+        }
+        return counting::now();
+    };
+    const auto first = join(); // Asio keeps what it has allocated once
+    auto [c, handshake] = join();
+    message::fence alone;
+    alone.processes = {{"a", 0}};
+    const message::get unknown{"a", 0, {{"pmix.immediate", 0, wire::value::boolean(true)}}, "k"};
+    for (int warm = 0; warm != 2; ++warm)
+        ask(c, message::commit{}), ask(c, alone), ask(c, unknown);
+    const std::map<std::string, std::pair<std::size_t, std::size_t>> costs{
+        {"a handshake", {handshake, 22}},
+        {"an empty commit", {ask(c, message::commit{}), 4}},
+        {"a fence of one", {ask(c, alone), 8}},
+        {"a get that finds nothing", {ask(c, unknown), 7}},
+    };
+    for (const auto& each : costs) {
+        MESSAGE(each.first, ": ", each.second.first, " allocations");
+        CAPTURE(each.first);
+        CHECK(each.second.first <= each.second.second);
+    }
 }
