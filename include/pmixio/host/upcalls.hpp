@@ -36,9 +36,10 @@ struct tool_request {
 /// called so, or returns something else, is an error at compile time that says so.
 ///
 /// Those that return an awaitable answer a request with what they return, or with ERROR if they throw, which is then
-/// rethrown, but for std::bad_alloc. They run on the server's executor, and are cancelled (terminal) when the session that asked ends, or the server
-/// is stopped or destroyed; a host's coroutine may end then without an answer, by the exception of the operation that was
-/// cancelled. `requester::uid` is proven; what the message says of its sender is not.
+/// rethrown, but for std::bad_alloc. They run on the server's executor, and are cancelled (terminal) when the session that
+/// asked ends, or the server is stopped or destroyed; a host's coroutine may end then without an answer, by the exception of
+/// the operation that was cancelled. What it awaits on another thread's executor must not be cancelled: reset the
+/// cancellation state first. `requester::uid` is proven; what the message says of its sender is not.
 ///
 /// The others are told, and must not throw.
 namespace upcall {
