@@ -24,6 +24,8 @@ struct limits {
     /// Groups of processes, and sets of processes that are connected, of one user. Beyond: OUT_OF_RESOURCE to who would
     /// make another.
     std::size_t groups_per_user = 1'024;
+    /// Requests of one connection that the host is asked about at once. Beyond: OUT_OF_RESOURCE.
+    std::size_t upcalls_per_session = 1'024;
     /// Payload of one message. Beyond: BAD_PARAM to the request, then close.
     std::size_t message_bytes = 32u << 20;
     /// Output a peer has not read yet. Beyond: close.

@@ -1,5 +1,5 @@
 """The Python bindings as a client: put, commit, fence, get of every peer; publish, lookup, unpublish; connect, disconnect, a
-group; finalize."""
+group; peers and nodes, a query, a log, job control, a monitor, an event; what is refused; finalize. (Their spawn crashes.)"""
 import sys
 
 import pmix
@@ -54,6 +54,22 @@ assert [(each["key"], each["value"]) for each in infos] == [("pmix.grp.ctxid", 1
 assert client.fence([{"nspace": "group", "rank": pmix.PMIX_RANK_WILDCARD}], []) == pmix.PMIX_SUCCESS
 assert client.group_destruct("group", []) == pmix.PMIX_SUCCESS
 assert client.group_leave("group", []) == pmix.PMIX_ERR_NOT_FOUND
+
+status, peers = client.resolve_peers(None, me["nspace"])
+assert (status, [peer["rank"] for peer in peers]) == (pmix.PMIX_SUCCESS, list(range(size))), (status, peers)
+status, nodes = client.resolve_nodes(me["nspace"])
+assert (status, nodes) == (pmix.PMIX_SUCCESS, get(me, pmix.PMIX_HOSTNAME)), (status, nodes)
+status, answers = client.query([{"keys": [pmix.PMIX_QUERY_NAMESPACES], "qualifiers": []}])
+assert (status, [each["value"] for each in answers]) == (pmix.PMIX_SUCCESS, [me["nspace"]]), (status, answers)
+assert client.log([{"key": pmix.PMIX_LOG_STDOUT, "value": f"logged by {rank}", "val_type": pmix.PMIX_STRING}], []) == pmix.PMIX_SUCCESS
+cleanup = {"key": pmix.PMIX_REGISTER_CLEANUP, "value": "/no/such/file", "val_type": pmix.PMIX_STRING}
+assert client.job_control([], [cleanup]) == (pmix.PMIX_SUCCESS, [])
+every_minute = {"key": pmix.PMIX_MONITOR_HEARTBEAT_TIME, "value": 60, "val_type": pmix.PMIX_UINT32}
+assert client.monitor([{"key": pmix.PMIX_MONITOR_HEARTBEAT, "value": True, "val_type": pmix.PMIX_BOOL}],
+                      pmix.PMIX_MONITOR_HEARTBEAT_ALERT, [every_minute]) == (pmix.PMIX_SUCCESS, [])
+assert client.notify_event(-5000, me, pmix.PMIX_RANGE_LOCAL, []) == pmix.PMIX_SUCCESS
+assert client.allocation_request(1, []) == (pmix.PMIX_ERR_NOT_SUPPORTED, [])
+assert client.get_credential([])[0] == pmix.PMIX_ERR_NOT_SUPPORTED  # of `native` it would prove nothing
 
 assert client.finalize([]) == pmix.PMIX_SUCCESS
 assert checks == 4 * size

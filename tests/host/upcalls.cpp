@@ -151,6 +151,30 @@ TEST_CASE("what a host does for a session is cancelled at the session's end, and
     s.until([&] { return host.cancelled == 2; });
 }
 
+TEST_CASE("a session waits for as many coroutines of the host as its limit says, and others are not affected")
+{
+    slow_host host;
+    server_settings<open_site> settings;
+    settings.limits.upcalls_per_session = 2;
+    slow_server s(host, settings);
+    slow_client c(s, {"a", 0}), other(s, {"a", 1});
+    c.send(one_app());
+    c.send(one_app());
+    s.until([&] { return host.begun == 2; });
+    c.send(one_app());
+    CHECK(status_of(c.answer()) == status::out_of_resource);
+    c.send(message::notify{static_cast<status>(-5000), wire::data_range::global, {}});
+    CHECK(status_of(c.answer()) == status::out_of_resource);
+    CHECK(host.begun == 2);
+    other.send(one_app());
+    s.until([&] { return host.begun == 3; });
+
+    host.answer(status::success); // the other's, as it came last
+    CHECK(payload<message::spawn_reply>(other.answer()).nspace == "of a");
+    c.link.close();
+    s.until([&] { return host.cancelled == 2; });
+}
+
 TEST_CASE("a host has the last word in a fence, when all have joined")
 {
     slow_host host;
@@ -282,7 +306,8 @@ struct knowing_host {
         asked = request;
         if (throws)
             throw std::runtime_error("not today");
-        co_return message::infos_reply{status::success, std::vector<wire::info>{{"its own", 0, value::uint32(7)}}};
+        co_return message::infos_reply{status::success,
+                                       std::vector<wire::info>{{"its own", 0, value::uint32(7)}}};
     }
 };
 

@@ -38,6 +38,7 @@
 #include <functional>
 #include <iterator>
 #include <list>
+#include <map>
 #include <new>
 #include <optional>
 #include <stdexcept>
@@ -941,8 +942,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return asked(upcall::validate_credential(), type_identity<message::validate_credential>(),
                          [&](auto request, auto reply) {
                              const auto by = credentials.judge_of(request);
-                             by ? call(who,
-                                       credentials.judge(who.uid, *by, std::move(request.credential)),
+                             by ? call(who, credentials.judge(who.uid, *by, std::move(request.credential)),
                                        std::move(reply))
                                 : reply.refuse(wire::status::not_supported);
                          });
@@ -983,6 +983,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return heard;
         };
         if constexpr (upcall::notify::in<Host>) {
+            if (!may_wait(from))
+                return reply.refuse(wire::status::out_of_resource);
             auto asked = host->notify(from, request);
             run(from.session, std::move(asked),
                 [=, request = std::move(request), reply = std::move(reply)](wire::status* said) mutable {
@@ -1000,6 +1002,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         auto known = questions.look_up(from, std::move(request));
         if constexpr (upcall::query::in<Host>)
             if (!known.unknown.queries.empty()) {
+                if (!may_wait(from))
+                    return reply.refuse(wire::status::out_of_resource);
                 auto asked = host->query(from, known.unknown);
                 return run(
                     from.session, std::move(asked),
@@ -1082,6 +1086,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     template <class Outcome, class Reply>
     void call(const requester& from, asio::awaitable<Outcome> upcall, responder<Reply> reply)
     {
+        if (!may_wait(from))
+            return reply.refuse(wire::status::out_of_resource);
         run(from.session, std::move(upcall), [reply = std::move(reply)](Outcome* outcome) mutable {
             if constexpr (std::same_as<Outcome, wire::status>)
                 reply.refuse(outcome ? *outcome : wire::status::error);
@@ -1096,12 +1102,21 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     void run(std::uint64_t whose, asio::awaitable<Outcome> upcall, End end)
     {
         struct listed {
-            listed(core& c, std::uint64_t of) : owner(&c), at(c.upcalls.emplace(c.upcalls.end(), of)) {}
+            listed(core& c, std::uint64_t of) : owner(&c)
+            {
+                auto& list = c.upcalls[of];
+                at = list.emplace(list.end(), of);
+            }
             listed(listed&&) noexcept = default;
             ~listed()
             {
-                if (owner)
-                    owner->upcalls.erase(at);
+                if (!owner)
+                    return;
+                const auto of = at->whose;
+                auto& list = of ? owner->upcalls.find(of)->second : owner->cancelled;
+                list.erase(at);
+                if (of && list.empty())
+                    owner->upcalls.erase(of);
             }
             core_pointer owner;
             typename std::list<running>::iterator at;
@@ -1152,16 +1167,26 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         }
     }
 
+    /// Whether one more coroutine of the host may run for this session.
+    bool may_wait(const requester& from) const
+    {
+        const auto at = upcalls.find(from.session);
+        return at == upcalls.end() || at->second.size() < settings.limits.upcalls_per_session;
+    }
+
     void cancel_upcalls(std::uint64_t whose)
     {
-        const auto next = [&] {
-            return std::find_if(upcalls.begin(), upcalls.end(),
-                                [&](const auto& each) { return each.whose == whose; });
-        };
-        for (auto at = next(); at != upcalls.end(); at = next()) {
-            at->whose = 0;
-            at->cancel.emit(asio::cancellation_type::terminal);
-        }
+        const auto of = upcalls.find(whose);
+        if (of == upcalls.end())
+            return;
+        for (auto& each : of->second)
+            each.whose = 0;
+        const auto end = cancelled.end();
+        auto at = of->second.empty() ? end : of->second.begin();
+        cancelled.splice(end, of->second);
+        upcalls.erase(of);
+        while (at != end)
+            (at++)->cancel.emit(asio::cancellation_type::terminal);
     }
 
     template <class Encoding>
