@@ -10,6 +10,8 @@
 #include <pmix.h>
 #include <pmix_server.h>
 
+#include "../tests/conformance/ranks.h"
+
 extern char **environ;
 
 static pmix_status_t connected(const pmix_proc_t *proc, void *object, pmix_op_cbfunc_t answer, void *cbdata)
@@ -30,37 +32,6 @@ static pmix_status_t fence(const pmix_proc_t procs[], size_t nprocs, const pmix_
     (void) procs, (void) nprocs, (void) info, (void) ninfo;
     answer(PMIX_SUCCESS, data, ndata, cbdata, release, data);
     return PMIX_SUCCESS;
-}
-
-static void register_ranks(const char *nspace, uint32_t ranks)
-{
-    pmix_proc_t proc;
-    PMIX_LOAD_PROCID(&proc, nspace, 0);
-    char host[256] = "", *peers = NULL, *nodes, *processes;
-    size_t size;
-    FILE *text = open_memstream(&peers, &size);
-    for (uint32_t rank = 0; rank < ranks; ++rank)
-        fprintf(text, rank == 0 ? "%u" : ",%u", rank);
-    fclose(text);
-    gethostname(host, sizeof host - 1);
-    PMIx_generate_regex(host, &nodes);
-    PMIx_generate_ppn(peers, &processes);
-    pmix_info_t *info;
-    PMIX_INFO_CREATE(info, 3);
-    PMIX_INFO_LOAD(&info[0], PMIX_JOB_SIZE, &ranks, PMIX_UINT32);
-    PMIX_INFO_LOAD(&info[1], PMIX_NODE_MAP, nodes, PMIX_REGEX);
-    PMIX_INFO_LOAD(&info[2], PMIX_PROC_MAP, processes, PMIX_REGEX);
-    pmix_status_t rc = PMIx_server_register_nspace(proc.nspace, (int) ranks, info, 3, NULL, NULL);
-    PMIX_INFO_FREE(info, 3);
-    for (; rc == PMIX_OPERATION_SUCCEEDED && proc.rank < ranks; ++proc.rank)
-        rc = PMIx_server_register_client(&proc, getuid(), getgid(), NULL, NULL, NULL);
-    if (rc != PMIX_OPERATION_SUCCEEDED) {
-        fprintf(stderr, "registration: %s\n", PMIx_Error_string(rc));
-        exit(1);
-    }
-    free(nodes);
-    free(processes);
-    free(peers);
 }
 
 /* 0 if all ranks ended so. */
@@ -111,7 +82,11 @@ int main(int argc, char **argv)
         return 1;
     }
     const uint32_t ranks = (uint32_t) strtoul(argv[2], NULL, 10);
-    register_ranks(argv[1], ranks);
+    rc = register_ranks(argv[1], ranks);
+    if (rc != PMIX_SUCCESS) {
+        fprintf(stderr, "registration: %s\n", PMIx_Error_string(rc));
+        return 1;
+    }
     int status = 0;
     if (argc > 3) {
         status = launch(argv[1], ranks, argv + 3);

@@ -200,6 +200,21 @@ static inline int check_leave(unsigned long planned)
 }
 #define CHECK_JOIN_LEAVE 3
 
+static inline pmix_info_t info_text(const char *key, const char *value)
+{
+    pmix_info_t info;
+    PMIx_Info_load(&info, key, value, PMIX_STRING);
+    return info;
+}
+
+static inline pmix_info_t info_flag(const char *key)
+{
+    bool yes = true;
+    pmix_info_t info;
+    PMIx_Info_load(&info, key, &yes, PMIX_BOOL);
+    return info;
+}
+
 static inline pmix_proc_t proc_of(const pmix_proc_t *me, pmix_rank_t rank)
 {
     pmix_proc_t proc = *me;

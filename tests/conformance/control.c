@@ -38,21 +38,6 @@ static bool there(const char *path)
     return lstat(path, &status) == 0;
 }
 
-static pmix_info_t text(const char *key, const char *value)
-{
-    pmix_info_t info;
-    PMIx_Info_load(&info, key, value, PMIX_STRING);
-    return info;
-}
-
-static pmix_info_t flag(const char *key)
-{
-    bool yes = true;
-    pmix_info_t info;
-    PMIx_Info_load(&info, key, &yes, PMIX_BOOL);
-    return info;
-}
-
 static pmix_info_t signal_of(int number)
 {
     pmix_info_t info;
@@ -108,11 +93,11 @@ static void register_cleanup(void)
         CHECK(remove(path_of("foreign", me.rank)) == 0, "remove: %s", strerror(errno));
 
     snprintf(list, sizeof list, "%s,%s", path_of("file", me.rank), path_of("foreign", me.rank));
-    CHECK_RC(control_one(NULL, text(PMIX_REGISTER_CLEANUP, list)), PMIX_SUCCESS, "files");
+    CHECK_RC(control_one(NULL, info_text(PMIX_REGISTER_CLEANUP, list)), PMIX_SUCCESS, "files");
 
     static pmix_info_t tree[2];
-    tree[0] = text(PMIX_REGISTER_CLEANUP_DIR, path_of("tree", me.rank));
-    tree[1] = flag(PMIX_CLEANUP_RECURSIVE);
+    tree[0] = info_text(PMIX_REGISTER_CLEANUP_DIR, path_of("tree", me.rank));
+    tree[1] = info_flag(PMIX_CLEANUP_RECURSIVE);
     MARK("directory, without blocking");
     pmix_status_t rc = PMIx_Job_control_nb(NULL, 0, tree, 2, on_answer, NULL);
     if (rc == PMIX_SUCCESS) {
@@ -131,14 +116,14 @@ static void refusals(void)
     const pmix_proc_t nobody = proc_of(&me, n);
     pmix_proc_t nowhere = me;
     snprintf(nowhere.nspace, sizeof nowhere.nspace, "nowhere");
-    pmix_info_t conflict[2] = {text(PMIX_REGISTER_CLEANUP, path_of("kept", me.rank)),
-                               text(PMIX_CLEANUP_IGNORE, path_of("kept", me.rank))};
-    CHECK_RC(control_one(NULL, text(PMIX_REGISTER_CLEANUP, "relative")), PMIX_ERR_BAD_PARAM, "relative path");
+    pmix_info_t conflict[2] = {info_text(PMIX_REGISTER_CLEANUP, path_of("kept", me.rank)),
+                               info_text(PMIX_CLEANUP_IGNORE, path_of("kept", me.rank))};
+    CHECK_RC(control_one(NULL, info_text(PMIX_REGISTER_CLEANUP, "relative")), PMIX_ERR_BAD_PARAM, "relative path");
     CHECK_RC(control(NULL, conflict, 2), PMIX_ERR_CONFLICTING_CLEANUP_DIRECTIVES, "ignored and removed");
-    CHECK_RC(control_one(&nobody, text(PMIX_REGISTER_CLEANUP, "/nothing")), PMIX_ERR_NOT_FOUND, "no such rank");
-    CHECK_RC(control_one(&nowhere, flag(PMIX_JOB_CTRL_KILL)), PMIX_ERR_NOT_FOUND, "no such job");
+    CHECK_RC(control_one(&nobody, info_text(PMIX_REGISTER_CLEANUP, "/nothing")), PMIX_ERR_NOT_FOUND, "no such rank");
+    CHECK_RC(control_one(&nowhere, info_flag(PMIX_JOB_CTRL_KILL)), PMIX_ERR_NOT_FOUND, "no such job");
     CHECK_RC(control_one(NULL, signal_of(0)), PMIX_ERR_BAD_PARAM, "no signal");
-    CHECK_RC(control_one(NULL, text(PMIX_JOB_CTRL_CHECKPOINT, "a checkpoint")), PMIX_ERR_NOT_SUPPORTED, "checkpoint");
+    CHECK_RC(control_one(NULL, info_text(PMIX_JOB_CTRL_CHECKPOINT, "a checkpoint")), PMIX_ERR_NOT_SUPPORTED, "checkpoint");
 }
 #define REFUSALS 6
 
@@ -196,7 +181,7 @@ static void signals(void)
         CHECK_RC(rc, PMIX_SUCCESS, "pid of rank 1");
         const long number = rc == PMIX_SUCCESS ? (long) pid->data.uint32 : 0;
         PMIX_VALUE_RELEASE(pid);
-        pmix_info_t pause = flag(PMIX_JOB_CTRL_PAUSE), resume = flag(PMIX_JOB_CTRL_RESUME);
+        pmix_info_t pause = info_flag(PMIX_JOB_CTRL_PAUSE), resume = info_flag(PMIX_JOB_CTRL_RESUME);
         pmix_status_t paused = control(&one, &pause, 1);
         MARK("rank 1 pauses");
         while (paused == PMIX_SUCCESS && state_of(number) != 'T')
@@ -214,7 +199,7 @@ static void departure(void)
     const pmix_proc_t target = proc_of(&me, last);
     if (me.rank == 0) {
         make_file(path_of("early", last));
-        CHECK_RC(control_one(&target, text(PMIX_REGISTER_CLEANUP, path_of("early", last))), PMIX_SUCCESS, "early");
+        CHECK_RC(control_one(&target, info_text(PMIX_REGISTER_CLEANUP, path_of("early", last))), PMIX_SUCCESS, "early");
         CHECK(there(path_of("early", last)), "still there");
     }
     fence("before the last leaves");
@@ -241,7 +226,7 @@ int main(int argc, char **argv)
         const pmix_proc_t target = proc_of(&me, 1);
         fence("before the end");
         if (me.rank == 0)
-            CHECK_RC(one ? control_one(&target, flag(PMIX_JOB_CTRL_KILL)) : control_one(NULL, flag(PMIX_JOB_CTRL_TERMINATE)),
+            CHECK_RC(one ? control_one(&target, info_flag(PMIX_JOB_CTRL_KILL)) : control_one(NULL, info_flag(PMIX_JOB_CTRL_TERMINATE)),
                      PMIX_SUCCESS, "%s", directory);
         for (;;)
             pause();

@@ -11,6 +11,8 @@
 #include <pmix.h>
 #include <pmix_server.h>
 
+#include "ranks.h"
+
 static bool refusing;
 
 /* One thread of the library calls all of these. */
@@ -67,39 +69,6 @@ static pmix_status_t finalized(const pmix_proc_t *proc, void *server_object, pmi
     return PMIX_OPERATION_SUCCEEDED;
 }
 
-static void register_ranks(const char *nspace, uint32_t ranks)
-{
-    pmix_proc_t proc;
-    PMIX_LOAD_PROCID(&proc, nspace, 0);
-    char host[256] = "", *peers = NULL, *nodes, *processes;
-    size_t size;
-    FILE *text = open_memstream(&peers, &size);
-    for (uint32_t rank = 0; rank < ranks; ++rank)
-        fprintf(text, rank == 0 ? "%u" : ",%u", rank);
-    fclose(text);
-    gethostname(host, sizeof host - 1);
-    PMIx_generate_regex(host, &nodes);
-    PMIx_generate_ppn(peers, &processes);
-
-    /* Without maps it has nothing to say of a rank, and answers none. */
-    pmix_info_t *info;
-    PMIX_INFO_CREATE(info, 3);
-    PMIX_INFO_LOAD(&info[0], PMIX_JOB_SIZE, &ranks, PMIX_UINT32);
-    PMIX_INFO_LOAD(&info[1], PMIX_NODE_MAP, nodes, PMIX_REGEX);
-    PMIX_INFO_LOAD(&info[2], PMIX_PROC_MAP, processes, PMIX_REGEX);
-    pmix_status_t rc = PMIx_server_register_nspace(proc.nspace, (int) ranks, info, 3, NULL, NULL);
-    PMIX_INFO_FREE(info, 3);
-    free(nodes);
-    free(processes);
-    free(peers);
-    for (; rc == PMIX_OPERATION_SUCCEEDED && proc.rank < ranks; ++proc.rank)
-        rc = PMIx_server_register_client(&proc, getuid(), getgid(), NULL, NULL, NULL);
-    if (rc == PMIX_OPERATION_SUCCEEDED)
-        printf("registered %s\n", nspace);
-    else
-        fprintf(stderr, "registration: %s\n", PMIx_Error_string(rc));
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 2 || argc > 4) {
@@ -127,8 +96,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "PMIx_server_init: %s\n", PMIx_Error_string(rc));
         return 1;
     }
-    if (argc == 4)
-        register_ranks(argv[2], (uint32_t) strtoul(argv[3], NULL, 10));
+    if (argc == 4) {
+        rc = register_ranks(argv[2], (uint32_t) strtoul(argv[3], NULL, 10));
+        if (rc == PMIX_SUCCESS)
+            printf("registered %s\n", argv[2]);
+        else
+            fprintf(stderr, "registration: %s\n", PMIx_Error_string(rc));
+    }
     while (getchar() != EOF)
         ;
     rc = PMIx_server_finalize();

@@ -2,21 +2,6 @@
  * run.py counts the lines. */
 #include "check.h"
 
-static pmix_info_t text(const char *key, const char *value)
-{
-    pmix_info_t info;
-    PMIx_Info_load(&info, key, value, PMIX_STRING);
-    return info;
-}
-
-static pmix_info_t flag(const char *key)
-{
-    bool yes = true;
-    pmix_info_t info;
-    PMIx_Info_load(&info, key, &yes, PMIX_BOOL);
-    return info;
-}
-
 int main(void)
 {
     pmix_proc_t me;
@@ -24,10 +9,10 @@ int main(void)
     char line[64];
     snprintf(line, sizeof line, "logged by rank %u", me.rank);
 
-    const pmix_info_t out = text(PMIX_LOG_STDOUT, line), err = text(PMIX_LOG_STDERR, "logged to stderr\n"),
-                      sys = text(PMIX_LOG_SYSLOG, line), unknown = text("no.such.log", line);
+    const pmix_info_t out = info_text(PMIX_LOG_STDOUT, line), err = info_text(PMIX_LOG_STDERR, "logged to stderr\n"),
+                      sys = info_text(PMIX_LOG_SYSLOG, line), unknown = info_text("no.such.log", line);
     const pmix_info_t both[] = {out, err}, in_part[] = {sys, out}, neither[] = {sys, unknown};
-    const pmix_info_t once = flag(PMIX_LOG_ONCE), stamped = flag(PMIX_LOG_GENERATE_TIMESTAMP);
+    const pmix_info_t once = info_flag(PMIX_LOG_ONCE), stamped = info_flag(PMIX_LOG_GENERATE_TIMESTAMP);
     int level = 8;
     pmix_info_t priority;
     PMIx_Info_load(&priority, PMIX_LOG_SYSLOG_PRI, &level, PMIX_INT);

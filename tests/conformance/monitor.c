@@ -60,21 +60,6 @@ static void hear(const news *of, const char *id)
     pthread_mutex_unlock(&mutex);
 }
 
-static pmix_info_t text(const char *key, const char *value)
-{
-    pmix_info_t info;
-    PMIx_Info_load(&info, key, value, PMIX_STRING);
-    return info;
-}
-
-static pmix_info_t flag(const char *key)
-{
-    bool yes = true;
-    pmix_info_t info;
-    PMIx_Info_load(&info, key, &yes, PMIX_BOOL);
-    return info;
-}
-
 static pmix_info_t number(const char *key, uint32_t value)
 {
     pmix_info_t info;
@@ -117,9 +102,9 @@ int main(void)
     fence("before monitors");
 
     if (watched) {
-        const pmix_info_t how[] = {text(PMIX_MONITOR_ID, "beats"), number(PMIX_MONITOR_HEARTBEAT_TIME, 2),
+        const pmix_info_t how[] = {info_text(PMIX_MONITOR_ID, "beats"), number(PMIX_MONITOR_HEARTBEAT_TIME, 2),
                                    number(PMIX_MONITOR_HEARTBEAT_DROPS, 1)};
-        CHECK_RC(monitor(flag(PMIX_MONITOR_HEARTBEAT), PMIX_MONITOR_HEARTBEAT_ALERT, how, 3), PMIX_SUCCESS, "heartbeats");
+        CHECK_RC(monitor(info_flag(PMIX_MONITOR_HEARTBEAT), PMIX_MONITOR_HEARTBEAT_ALERT, how, 3), PMIX_SUCCESS, "heartbeats");
         heartbeats();
     }
     fence("after heartbeats");
@@ -134,16 +119,16 @@ int main(void)
         const int fd = mkstemp(path);
         CHECK(fd >= 0, "mkstemp: %s", strerror(errno));
         close(fd);
-        const pmix_info_t how[] = {text(PMIX_MONITOR_ID, "file"), number(PMIX_MONITOR_FILE_CHECK_TIME, 1),
-                                   flag(PMIX_MONITOR_FILE_SIZE), flag(PMIX_MONITOR_FILE_MODIFY)};
-        CHECK_RC(monitor(text(PMIX_MONITOR_FILE, path), FILE_CODE, how, 4), PMIX_SUCCESS, "file");
+        const pmix_info_t how[] = {info_text(PMIX_MONITOR_ID, "file"), number(PMIX_MONITOR_FILE_CHECK_TIME, 1),
+                                   info_flag(PMIX_MONITOR_FILE_SIZE), info_flag(PMIX_MONITOR_FILE_MODIFY)};
+        CHECK_RC(monitor(info_text(PMIX_MONITOR_FILE, path), FILE_CODE, how, 4), PMIX_SUCCESS, "file");
         fence("while the file is watched");
         unlink(path);
-        CHECK_RC(monitor(text(PMIX_MONITOR_CANCEL, "beats"), PMIX_SUCCESS, NULL, 0), PMIX_SUCCESS, "cancel");
-        CHECK_RC(monitor(text(PMIX_MONITOR_CANCEL, "beats"), PMIX_SUCCESS, NULL, 0), PMIX_ERR_NOT_FOUND, "cancel again");
-        CHECK_RC(monitor(flag(PMIX_MONITOR_HEARTBEAT), PMIX_SUCCESS, NULL, 0), PMIX_ERR_BAD_PARAM, "without a time");
-        CHECK_RC(monitor(text(PMIX_MONITOR_FILE, "relative"), PMIX_SUCCESS, how, 4), PMIX_ERR_BAD_PARAM, "relative path");
-        CHECK_RC(monitor(flag("no.such.monitor"), PMIX_SUCCESS, how, 4), PMIX_ERR_NOT_SUPPORTED, "unknown");
+        CHECK_RC(monitor(info_text(PMIX_MONITOR_CANCEL, "beats"), PMIX_SUCCESS, NULL, 0), PMIX_SUCCESS, "cancel");
+        CHECK_RC(monitor(info_text(PMIX_MONITOR_CANCEL, "beats"), PMIX_SUCCESS, NULL, 0), PMIX_ERR_NOT_FOUND, "cancel again");
+        CHECK_RC(monitor(info_flag(PMIX_MONITOR_HEARTBEAT), PMIX_SUCCESS, NULL, 0), PMIX_ERR_BAD_PARAM, "without a time");
+        CHECK_RC(monitor(info_text(PMIX_MONITOR_FILE, "relative"), PMIX_SUCCESS, how, 4), PMIX_ERR_BAD_PARAM, "relative path");
+        CHECK_RC(monitor(info_flag("no.such.monitor"), PMIX_SUCCESS, how, 4), PMIX_ERR_NOT_SUPPORTED, "unknown");
     } else {
         hear(&unchanged, "file");
         fence("while the file is watched");
