@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-pmixrun, ranks = sys.argv[1], int(sys.argv[2])
+pmixrun, ranks = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2])
 hpcc, example = shutil.which("hpcc"), pathlib.Path("/usr/share/doc/hpcc/examples/_hpccinf.txt")
 if not hpcc or not example.exists():
     sys.exit(77)

@@ -84,6 +84,21 @@ TEST_CASE("a request is read from a stream as from bytes, in pieces of any size"
     }
 }
 
+TEST_CASE("what was read before is the beginning of a request, however much that was")
+{
+    const auto request = captured("debian-client-munge");
+    for (std::size_t begun = 0; begun <= request.size(); ++begun) {
+        CAPTURE(begun);
+        const auto first = std::span<const std::byte>(request).first(begun);
+        CHECK(is_whole_request(first) == (begun == request.size()));
+        asio::io_context io;
+        memory_stream rest(io.get_executor(), {request.begin() + static_cast<std::ptrdiff_t>(begun), request.end()});
+        const auto said = run(io, parse_handshake(rest, max_handshake_bytes, first));
+        CHECK(summary_of(said.value()) == read_at_once(request));
+    }
+    CHECK(is_whole_request(header(max_handshake_bytes + 1))); // it cannot become one
+}
+
 TEST_CASE("every captured request is read from a stream as from bytes")
 {
     for (const auto& name : names("")) {

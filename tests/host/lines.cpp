@@ -67,8 +67,8 @@ TEST_CASE("text is written whole, and given up when nobody reads it")
 {
     int ends[2];
     REQUIRE(::pipe(ends) == 0);
-    asio::thread_pool writer(1);
     asio::io_context io;
+    asio::thread_pool writer(1); // its threads end before the context does
     const std::string text(1 << 20, 'x'); // more than a pipe holds
     std::string got;
     std::thread reader([&] {

@@ -89,7 +89,10 @@ TEST_CASE("an admission for which there is no memory is refused, and the next on
             } catch (const std::bad_alloc&) { // the caller's: nothing has begun
                 failed = true;
             }
-            poll(s);
+            try {
+                poll(s);
+            } catch (const std::bad_alloc&) { // Asio's, for telling that the coroutine has ended
+            }
             const exempt looking;
             if (admission && admission->done())
                 failed = admission->get().error() == std::errc::not_enough_memory;
@@ -220,7 +223,7 @@ TEST_CASE("allocations of a handshake and of a message")
     for (int warm = 0; warm != 2; ++warm)
         ask(c, message::commit{}), ask(c, alone), ask(c, unknown);
     const std::map<std::string, std::pair<std::size_t, std::size_t>> costs{
-        {"a handshake", {handshake, 22}},
+        {"a handshake", {handshake, 7}},
         {"an empty commit", {ask(c, message::commit{}), 4}},
         {"a fence of one", {ask(c, alone), 8}},
         {"a get that finds nothing", {ask(c, unknown), 7}},

@@ -75,6 +75,16 @@ inline result<std::size_t> handshake_size(std::span<const std::byte, wire::frame
     return wire::frame_header_size + payload;
 }
 
+/// Whether these bytes are a whole request, or what cannot become one: whether parse_handshake() has the last word.
+inline bool is_whole_request(std::span<const std::byte> bytes,
+                             std::size_t limit = max_handshake_bytes) noexcept
+{
+    if (bytes.size() < wire::frame_header_size)
+        return false;
+    const auto size = handshake_size(bytes.first<wire::frame_header_size>(), limit);
+    return !size || bytes.size() >= *size;
+}
+
 /// Reads one whole request, header included, in place: no copies, no allocation.
 /// Errors: every fault of the bytes; handshake_too_large; unknown_peer_kind; bad_buffer_kind; name_too_long.
 inline result<hello> parse_handshake(std::span<const std::byte> request,

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <utility>
 
 namespace pmixio {
@@ -14,21 +15,25 @@ namespace pmixio {
 ///
 /// Completes when the request is whole, or cannot become one. Reads no byte of what follows it, because peers send
 /// nothing before they are answered: bytes behind the request are fault::extra_bytes.
-/// Takes as long as the peer takes: put it under a deadline.
+/// Takes as long as the peer takes: put it under a deadline. `begun`: what was read of it already; must outlive the call.
 /// Errors: those of parse_handshake(bytes); closed_by_peer before the first byte, closed_inside_message after it;
 /// the stream's own; operation_aborted when cancelled. The stream is left open in every case.
 /// Memory follows the bytes that have arrived, not the length that was announced.
 template <class Stream>
     requires requires(Stream& s) { s.get_executor(); }
-asio::awaitable<result<hello>> parse_handshake(Stream& stream, std::size_t limit = max_handshake_bytes)
+asio::awaitable<result<hello>> parse_handshake(Stream& stream, std::size_t limit = max_handshake_bytes,
+                                               std::span<const std::byte> begun = {})
 {
-    std::size_t capacity = 256, have = 0, whole = wire::frame_header_size;
+    std::size_t capacity = std::max<std::size_t>(256, begun.size()), have = begun.size();
     auto storage = std::make_unique_for_overwrite<std::byte[]>(capacity);
+    std::copy(begun.begin(), begun.end(), storage.get());
     const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const auto so_far = [&] { return std::span<const std::byte>(storage.get(), have); };
 
-    while (have < whole) {
+    while (!is_whole_request(so_far(), limit)) {
         if (have == capacity) {
-            capacity = std::min(whole + 1, 2 * capacity);
+            const auto whole = handshake_size(so_far().template first<wire::frame_header_size>(), limit);
+            capacity = std::min(*whole + 1, 2 * capacity);
             auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity);
             std::copy_n(storage.get(), have, larger.get());
             storage = std::move(larger);
@@ -43,17 +48,9 @@ asio::awaitable<result<hello>> parse_handshake(Stream& stream, std::size_t limit
         if (failed)
             co_return failed;
         have += n;
-        if (whole == wire::frame_header_size && have >= whole) {
-            const auto size = handshake_size(
-                std::span<const std::byte, wire::frame_header_size>(storage.get(), wire::frame_header_size),
-                limit);
-            if (!size)
-                co_return size.error();
-            whole = *size;
-        }
     }
 
-    auto said = parse_handshake(std::span<const std::byte>(storage.get(), have), limit);
+    auto said = parse_handshake(so_far(), limit);
     if (said)
         said->storage = std::move(storage);
     co_return said;

@@ -39,7 +39,8 @@ asio::awaitable<result<security::proof>> ask_policy(const Policy& policy, Stream
                                                     bool& has_status)
 {
     if constexpr (security::blocking_policy<Policy>) {
-        validation<Policy> asked{policy, {seen.credential.begin(), seen.credential.end()}, std::string(seen.nspace), seen};
+        validation<Policy> asked{
+            policy, {seen.credential.begin(), seen.credential.end()}, std::string(seen.nspace), seen};
         co_return co_await pool.run(std::move(asked));
     } else {
         auto proof = policy.validate(seen);
@@ -83,6 +84,23 @@ asio::awaitable<result<identity>> validate(Stream& connection, const claim& c,
     if (!proof)
         co_return proof.error();
     co_return detail::prover::prove(c, *proof, kernel, has_status);
+}
+
+/// The same for a policy that neither blocks nor exchanges.
+template <host_policies P>
+result<identity> validate_at_once(const claim& c, const typename P::security::instances& policies,
+                                  const result<security::kernel_peer>& kernel)
+{
+    const auto proof = P::security::visit(
+        policies, c.security, [&]<class Policy>(const Policy& policy) -> result<security::proof> {
+            if constexpr (security::blocking_policy<Policy> || security::exchanging_policy<Policy>)
+                return std::make_error_code(std::errc::operation_not_supported);
+            else
+                return policy.validate(evidence_of(c, kernel));
+        });
+    if (!proof)
+        return proof.error();
+    return detail::prover::prove(c, *proof, kernel, false);
 }
 
 } // namespace pmixio

@@ -62,7 +62,8 @@ inline asio::awaitable<void> write_all_here(int to, std::string text)
 } // namespace detail
 
 /// Writes text to a descriptor that may block, on `where`, best a pool of one thread, which keeps texts whole and in order.
-/// Completes when it is written, or cannot be: nobody reads there any more. Must not be cancelled (reset the coroutine's
+/// Its threads must end before the context of the caller's executor does. Completes when it is written, or cannot be:
+/// nobody reads there any more. Must not be cancelled (reset the coroutine's
 /// cancellation state first): what another thread does cannot be.
 inline asio::awaitable<void> write_all(asio::any_io_executor where, int to, std::string text)
 {

@@ -163,7 +163,10 @@ public:
 
     /// The whole way from a connection to a session, under the handshake's deadline. Completes when the peer is admitted,
     /// and served from then on; or refused, told so if its release listens, and closed: with the reason.
-    asio::awaitable<result<void>> admit(Stream connection) { return admit_one(core_, std::move(connection)); }
+    asio::awaitable<result<void>> admit(Stream connection)
+    {
+        return admit_one(core_, std::move(connection), std::nullopt);
+    }
 
     /// hello -> claim. Changes nothing.
     result<claim> resolve(hello said) const
@@ -254,60 +257,61 @@ private:
         const auto paused = [&](std::error_code why) {
             detail::tell(self->settings.observer, event::accept_paused{why});
         };
-        while (true) {
-            auto connection = co_await from.accept(self->settings.limits.accept_pause, paused);
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        const auto next = [&] { return from.accept(self->settings.limits.accept_pause, paused); };
+        auto accepted = next();
+        for (unsigned turn = 1;; ++turn) {
+            auto connection = co_await std::move(accepted);
             if (!connection)
                 co_return connection.error();
             if (self->stopped)
                 co_return make_error_code(asio::error::operation_aborted);
-            try {
-                asio::co_spawn(self->executor, admit_and_forget(self, *std::move(connection)), rethrow);
-            } catch (const std::bad_alloc&) { // the connection is closed
-                detail::tell(self->settings.observer, event::accepted{});
-                detail::tell(self->settings.observer,
-                             event::refused{std::make_error_code(std::errc::not_enough_memory), {}, 0, {}});
-            }
+            accepted = next(); // before the host hears of this one: it may destroy the listener
+            typename core::arrival come;
+            if (!self->admit_at_once(*connection, come))
+                try {
+                    asio::co_spawn(self->executor, admit_one(self, *std::move(connection), std::move(come)),
+                                   forget);
+                } catch (const std::bad_alloc&) {
+                    self->refuse(*connection, std::make_error_code(std::errc::not_enough_memory), come.who);
+                }
+            if (turn % core::accepted_at_a_time != 0)
+                continue;
+            co_await asio::post(self->executor, asio::use_awaitable); // others have their turn
+            if (cancellation.cancelled() != asio::cancellation_type::none)
+                co_return make_error_code(asio::error::operation_aborted);
         }
     }
 
-    static asio::awaitable<void> admit_and_forget(core_pointer self, Stream connection)
-    {
-        (void)co_await admit_one(std::move(self), std::move(connection)); // the observer has heard of it
-    }
+    /// An admission's outcome, of which the observer has heard.
+    static void forget(std::exception_ptr thrown, result<void>) { rethrow(thrown); }
 
-    static asio::awaitable<result<void>> admit_one(core_pointer self, Stream connection)
+    /// `begun`: what admit_at_once() leaves, where it was tried.
+    static asio::awaitable<result<void>> admit_one(core_pointer self, Stream connection,
+                                                   std::optional<typename core::arrival> begun)
     {
         if (self->stopped)
             co_return make_error_code(asio::error::operation_aborted);
-        detail::tell(self->settings.observer, event::accepted{});
-        typename core::acquaintance peer;
+        auto come = begun ? *std::move(begun) : typename core::arrival();
+        if (!begun)
+            if (const auto done = self->admit_at_once(connection, come))
+                co_return *done;
         try {
-            const auto kernel = self->ask_kernel(connection);
-            if (kernel)
-                peer.uid = kernel->uid;
-            const auto owner = core::owner_of(connection, kernel);
-            if (const auto room = self->room_for(owner); !room)
-                co_return self->refuse(connection, room.error(), peer);
-
-            typename core::queue::template entry<Stream> waiting(self->handshakes, connection, owner);
-            auto said = co_await parse_handshake(connection, self->settings.limits.handshake_bytes);
+            typename core::queue::template entry<Stream> waiting(self->handshakes, connection, come.owner);
+            auto said =
+                co_await parse_handshake(connection, self->settings.limits.handshake_bytes, come.sent);
             if (self->stopped)
                 co_return make_error_code(asio::error::operation_aborted);
             if (!said)
                 co_return self->refuse(connection,
-                                       waiting.expired() ? fault::handshake_timeout : said.error(), peer);
+                                       waiting.expired() ? fault::handshake_timeout : said.error(), come.who);
 
-            peer.release = said->release;
-            peer.claimed = {std::string(said->nspace.value_or("")), said->rank};
-            const auto matched = pmixio::resolve<P>(*std::move(said), self->jobs, self->settings.offered);
+            const auto matched = self->recognise(*std::move(said), come.who);
             if (!matched)
-                co_return self->refuse(connection, matched.error(), peer);
-            const bool exchanges = P::security::exchanges[matched->security];
-            if (exchanges)
-                peer.release = deaf_release; // a status would be taken for a step of the exchange
-            auto identified = identify(self, connection, *matched, kernel);
+                co_return self->refuse(connection, matched.error(), come.who);
+            auto identified = identify(self, connection, *matched, come.kernel);
             result<identity> proven = fault::handshake_timeout;
-            if (!matched->is_registered || exchanges || P::security::blocks[matched->security])
+            if (core::waits(*matched))
                 proven = co_await within<typename P::clock>(P::clock::duration::max(), std::move(identified),
                                                             fault::handshake_timeout, &waiting.stop());
             else
@@ -315,14 +319,14 @@ private:
             if (self->stopped)
                 co_return make_error_code(asio::error::operation_aborted);
             if (!proven)
-                co_return self->refuse(connection,
-                                       waiting.expired() ? fault::handshake_timeout : proven.error(), peer);
+                co_return self->refuse(
+                    connection, waiting.expired() ? fault::handshake_timeout : proven.error(), come.who);
             waiting.leave();
             if (const auto index = self->reply(std::move(connection), *proven); !index)
                 co_return index.error();
             co_return result<void>();
         } catch (const std::bad_alloc&) { // before reply(), which does not throw it
-            co_return self->refuse(connection, std::make_error_code(std::errc::not_enough_memory), peer);
+            co_return self->refuse(connection, std::make_error_code(std::errc::not_enough_memory), come.who);
         }
     }
 
@@ -474,6 +478,81 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         wire::proc claimed;
         std::optional<::uid_t> uid;
     };
+
+    /// A peer on its way in: what is known of it, and what it has sent so far.
+    struct arrival {
+        acquaintance who;
+        result<security::kernel_peer> kernel = fault::kernel_unavailable;
+        std::uint64_t owner = 0;
+        wire::byte_buffer sent;
+    };
+    static constexpr unsigned accepted_at_a_time = 32;
+
+    /// Begins an admission; and ends it, where nothing has to be waited for: the whole request is here, and its policy judges
+    /// it without waiting. None: `come` is for admit_later().
+    std::optional<result<void>> admit_at_once(Stream& connection, arrival& come)
+    {
+        detail::tell(settings.observer, event::accepted{});
+        const auto refused = [&](std::error_code why) {
+            return std::optional<result<void>>(refuse(connection, why, come.who));
+        };
+        try {
+            come.kernel = ask_kernel(connection);
+            if (come.kernel)
+                come.who.uid = come.kernel->uid;
+            come.owner = owner_of(connection, come.kernel);
+            if (const auto room = room_for(come.owner); !room)
+                return refused(room.error());
+
+            std::array<std::byte, 512> bytes;
+            std::error_code failed;
+            if (!connection.non_blocking())
+                connection.non_blocking(true, failed);
+            const auto n = failed ? 0 : connection.read_some(asio::buffer(bytes), failed);
+            if (failed == asio::error::would_block)
+                return std::nullopt;
+            if (failed)
+                return refused(failed == asio::error::eof ? make_error_code(fault::closed_by_peer) : failed);
+            const auto request = std::span(bytes).first(n);
+            const auto later = [&] {
+                come.sent.assign(request.begin(), request.end());
+                return std::nullopt;
+            };
+            if (!is_whole_request(request, settings.limits.handshake_bytes))
+                return later();
+            auto said = parse_handshake(request, settings.limits.handshake_bytes);
+            if (!said)
+                return refused(said.error());
+            const auto matched = recognise(*std::move(said), come.who);
+            if (!matched)
+                return refused(matched.error());
+            if (waits(*matched))
+                return later();
+            const auto proven = validate_at_once<P>(*matched, settings.policies, come.kernel);
+            if (!proven)
+                return refused(proven.error());
+            const auto index = reply(std::move(connection), *proven);
+            return index ? result<void>() : result<void>(index.error());
+        } catch (const std::bad_alloc&) { // before reply(), which does not throw it
+            return refused(std::make_error_code(std::errc::not_enough_memory));
+        }
+    }
+
+    result<claim> recognise(hello said, acquaintance& who) const
+    {
+        who.release = said.release;
+        who.claimed = {std::string(said.nspace.value_or("")), said.rank};
+        auto matched = pmixio::resolve<P>(std::move(said), jobs, settings.offered);
+        if (matched && P::security::exchanges[matched->security])
+            who.release = deaf_release; // a status would be taken for a step of the exchange
+        return matched;
+    }
+
+    /// Whether who that is cannot be said without waiting for a policy, the peer or the host.
+    static bool waits(const claim& c) noexcept
+    {
+        return !c.is_registered || P::security::exchanges[c.security] || P::security::blocks[c.security];
+    }
 
     std::error_code refuse(Stream& connection, std::error_code why, const acquaintance& of)
     {
@@ -1125,9 +1204,9 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         const auto slot = entry.at->cancel.slot();
         auto done = [entry = std::move(entry), end = std::move(end)](std::exception_ptr thrown,
                                                                      Outcome outcome) mutable {
-            const bool cancelled = entry.at->whose == 0;
-            end(thrown || cancelled ? nullptr : &outcome);
-            if (thrown && !cancelled)
+            const bool unwanted = entry.at->whose == 0;
+            end(thrown || unwanted ? nullptr : &outcome);
+            if (thrown && !unwanted)
                 try {
                     std::rethrow_exception(thrown);
                 } catch (const std::bad_alloc&) { // the peer was told
@@ -1239,9 +1318,10 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         asio::cancellation_signal cancel;
     };
     static constexpr std::uint64_t of_operation = std::uint64_t{1} << 63;
-    std::list<running> upcalls;         ///< of the host, under way
-    std::vector<session_pointer> peers; ///< by index
-    std::vector<std::uint32_t> unused;  ///< free indices
+    std::map<std::uint64_t, std::list<running>> upcalls; ///< of the host, under way, by whose they are
+    std::list<running> cancelled;                        ///< that have not ended yet
+    std::vector<session_pointer> peers;                  ///< by index
+    std::vector<std::uint32_t> unused;                   ///< free indices
     std::size_t sessions = 0;
     std::uint64_t last_session = 0, last_tool = 0;
     std::function<void()> on_idle;
