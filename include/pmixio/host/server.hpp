@@ -154,7 +154,8 @@ public:
     }
 
     /// Accepts connections and admits each, until the listener is closed or destroyed, or the caller cancelled; completes
-    /// with why. Connections are served on after that. The listener must be there when the call begins.
+    /// with why. Connections are served on after that. Run it on the server's executor. The listener must be there when the
+    /// call begins.
     asio::awaitable<std::error_code> serve(listener& from)
         requires std::same_as<Stream, socket>
     {
