@@ -1,4 +1,4 @@
-// A host with three opinions of its own: who may spawn, what is logged, and what it is asked. Everything else is the library's.
+// A host with opinions of its own: who may spawn, what is logged, what it is asked, and of its fabric. All else is the library's.
 // custom_host PROGRAM [ARGS...]
 #include <pmixio/host/child.hpp>
 #include <pmixio/server.hpp>
@@ -39,6 +39,14 @@ struct host {
             if (const auto text = each.content.get<pmixio::wire::data_type::string>())
                 fmt::print("{}.{} logs: {}\n", from.who.nspace, from.who.rank, *text);
         co_return status::success;
+    }
+
+    asio::awaitable<pmixio::message::infos_reply> fabric_register(pmixio::requester,
+                                                                  pmixio::message::fabric_register)
+    {
+        pmixio::message::infos_reply answer;
+        answer.infos = {{"site.fabric", 0, pmixio::wire::value::string("torus")}};
+        co_return answer;
     }
 
     asio::awaitable<pmixio::message::spawn_reply> spawn(pmixio::requester, pmixio::message::spawn)

@@ -18,6 +18,13 @@ int main(void)
     PMIx_Info_load(&line, PMIX_LOG_STDERR, "all is well", PMIX_STRING);
     CHECK_RC(PMIx_Log(&line, 1, NULL, 0), PMIX_SUCCESS, "log");
 
+    pmix_fabric_t fabric;
+    memset(&fabric, 0, sizeof fabric);
+    rc = PMIx_Fabric_register(&fabric, NULL, 0);
+    CHECK(rc == PMIX_SUCCESS && fabric.ninfo == 1 && strcmp(fabric.info[0].value.data.string, "torus") == 0, "fabric: %s",
+          PMIx_Error_string(rc));
+    CHECK_RC(PMIx_Fabric_update(&fabric), PMIX_ERR_NOT_SUPPORTED, "fabric update");
+
     pmix_app_t *app;
     pmix_nspace_t nspace;
     PMIX_APP_CREATE(app, 1);
@@ -25,5 +32,5 @@ int main(void)
     app->maxprocs = 1;
     CHECK_RC(PMIx_Spawn(NULL, 0, app, 1, nspace), PMIX_ERR_NO_PERMISSIONS, "spawn");
     PMIX_APP_FREE(app, 1);
-    return check_leave(CHECK_JOIN_LEAVE + 4);
+    return check_leave(CHECK_JOIN_LEAVE + 6);
 }

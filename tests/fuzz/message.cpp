@@ -48,7 +48,8 @@ using all_messages = decltype(std::tuple_cat(
     std::declval<both<message::get_credential>>(), std::declval<both<message::validate_credential>>(),
     std::declval<both<message::resolve_peers>>(), std::declval<both<message::resolve_node>>(),
     std::declval<both<message::iof_pull>>(), std::declval<both<message::iof_push>>(),
-    std::declval<both<message::iof_deregister>>(), std::declval<std::tuple<message::output>>()));
+    std::declval<both<message::iof_deregister>>(), std::declval<std::tuple<message::output>>(),
+    std::declval<both<message::fabric_register>>(), std::declval<both<message::fabric_update>>()));
 
 template <class M>
 result<M> read(wire::cursor in, const spoken& as)

@@ -84,6 +84,18 @@ struct slow_host {
         reply.sources.push_back({{request.nspace, request.rank}, {{*request.key, value::uint32(9)}}});
         co_return reply;
     }
+    asio::awaitable<message::infos_reply> fabric_register(requester, message::fabric_register asked)
+    {
+        message::infos_reply reply;
+        reply.infos = std::move(asked.infos);
+        co_return reply;
+    }
+    asio::awaitable<message::infos_reply> fabric_update(requester, message::fabric_update asked)
+    {
+        message::infos_reply reply;
+        reply.infos = {{"index", 0, value::uint64(asked.index)}};
+        co_return reply;
+    }
     void register_events(const requester&, const message::register_events& r)
     {
         heard.push_back("+" + std::to_string(r.codes.size()));
@@ -342,4 +354,17 @@ TEST_CASE("who asks which processes and nodes there are is told")
     CHECK(payload<message::peers_reply>(c.answer()).peers == std::vector<wire::proc>{{"a", 0}, {"a", 1}});
     c.send(message::resolve_node{"a"});
     CHECK(payload<message::nodes_reply>(c.answer()).nodes == "localhost");
+}
+
+TEST_CASE("a host knows of fabrics")
+{
+    slow_host host;
+    slow_server s(host);
+    slow_client c(s, {"a", 0});
+    const std::vector<wire::info> infos{{"vendor", 0, value::string("v")}};
+    c.send(message::fabric_register{infos});
+    CHECK(payload<message::infos_reply>(c.answer()).infos == infos);
+    c.send(message::fabric_update{7});
+    CHECK(payload<message::infos_reply>(c.answer()).infos ==
+          std::vector<wire::info>{{"index", 0, value::uint64(7)}});
 }

@@ -77,6 +77,14 @@ TEST_CASE("requests for resources, watching and credentials, and their answers")
                                   {})) == "02 00 02 01 09 02 00");
 }
 
+TEST_CASE("a fabric is registered with attributes, and asked about by its number")
+{
+    check_survives(message::fabric_register{{{"pmix.fab.vndr", 0, value::string("v")}}});
+    check_survives(message::fabric_update{300});
+    CHECK(show(*encode<wire::v41>(message::fabric_register{}, {})) == "02 1e 02 00");
+    CHECK(show(*encode<wire::v41>(message::fabric_update{300}, {})) == "02 1f 02 ac 02");
+}
+
 TEST_CASE("who is where, and the answers")
 {
     check_survives(message::resolve_peers{"node", std::nullopt});

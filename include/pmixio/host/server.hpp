@@ -1011,6 +1011,10 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             });
         case wire::command::allocate:
             return asked(upcall::allocate(), type_identity<message::allocate>(), not_supported);
+        case wire::command::fabric_register:
+            return asked(upcall::fabric_register(), type_identity<message::fabric_register>(), not_supported);
+        case wire::command::fabric_update:
+            return asked(upcall::fabric_update(), type_identity<message::fabric_update>(), not_supported);
         case wire::command::get_credential:
             return asked(upcall::get_credential(), type_identity<message::get_credential>(),
                          [&](auto request, auto reply) {

@@ -199,6 +199,14 @@ PMIXIO_UPCALL(
     "asio::awaitable<message::infos_reply> validate_credential(requester, message::validate_credential)",
     answers<message::validate_credential>);
 
+/// A process wants to know of a fabric, or what has become of it. Without them: NOT_SUPPORTED.
+PMIXIO_UPCALL(fabric_register,
+              "asio::awaitable<message::infos_reply> fabric_register(requester, message::fabric_register)",
+              answers<message::fabric_register>);
+PMIXIO_UPCALL(fabric_update,
+              "asio::awaitable<message::infos_reply> fabric_update(requester, message::fabric_update)",
+              answers<message::fabric_update>);
+
 /// A process has input for others; no data, or data of no bytes: the end of it. Its targets are processes of this server that
 /// it may see, sorted and each once; or none, if it named none. Without it: NOT_SUPPORTED.
 PMIXIO_UPCALL(iof_push, "asio::awaitable<wire::status> iof_push(requester, message::iof_push)",
@@ -218,17 +226,17 @@ constexpr void check()
         return (Upcall::template check<Host>() && ...);
     };
     using std::type_identity;
-    static_assert(all(type_identity<connected>(), type_identity<finalized>(), type_identity<lost>(),
-                      type_identity<tool_connected>(), type_identity<upcall::abort>(), type_identity<spawn>(),
-                      type_identity<direct_modex>(), type_identity<publish>(), type_identity<lookup>(),
-                      type_identity<unpublish>(), type_identity<fence>(), type_identity<upcall::connect>(),
-                      type_identity<disconnect>(), type_identity<group_construct>(),
-                      type_identity<group_destruct>(), type_identity<register_events>(),
-                      type_identity<deregister_events>(), type_identity<notify>(), type_identity<query>(),
-                      type_identity<upcall::log_entry>(), type_identity<upcall::log>(),
-                      type_identity<upcall::signal>(), type_identity<job_control>(), type_identity<monitor>(),
-                      type_identity<allocate>(), type_identity<get_credential>(),
-                      type_identity<validate_credential>(), type_identity<iof_push>()));
+    static_assert(all(
+        type_identity<connected>(), type_identity<finalized>(), type_identity<lost>(),
+        type_identity<tool_connected>(), type_identity<upcall::abort>(), type_identity<spawn>(),
+        type_identity<direct_modex>(), type_identity<publish>(), type_identity<lookup>(),
+        type_identity<unpublish>(), type_identity<fence>(), type_identity<upcall::connect>(),
+        type_identity<disconnect>(), type_identity<group_construct>(), type_identity<group_destruct>(),
+        type_identity<register_events>(), type_identity<deregister_events>(), type_identity<notify>(),
+        type_identity<query>(), type_identity<upcall::log_entry>(), type_identity<upcall::log>(),
+        type_identity<upcall::signal>(), type_identity<job_control>(), type_identity<monitor>(),
+        type_identity<allocate>(), type_identity<fabric_register>(), type_identity<fabric_update>(),
+        type_identity<get_credential>(), type_identity<validate_credential>(), type_identity<iof_push>()));
     static_assert(keeps_publications<Host> || !(publish::in<Host> || lookup::in<Host> || unpublish::in<Host>),
                   "a host has all of publish, lookup and unpublish, or none");
 }

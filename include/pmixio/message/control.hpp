@@ -1,4 +1,5 @@
-// Questions and wishes to the host: QUERY, LOG, ALLOC, JOB_CONTROL, MONITOR, credentials, RESOLVE. messages.md section 7.
+// Questions and wishes to the host: QUERY, LOG, ALLOC, JOB_CONTROL, MONITOR, credentials, fabrics,
+// RESOLVE. messages.md section 7.
 #pragma once
 
 #include <pmixio/message/message.hpp>
@@ -98,6 +99,28 @@ struct monitor {
         io.item(as<data_type::status>, self.alert);
         io.list(as<data_type::info>, self.directives);
     }
+};
+
+/// Wants to know of the fabric, and be registered as one who uses it. Since release 4.0.
+struct fabric_register {
+    static constexpr auto id = wire::command::fabric_register;
+    using reply = infos_reply;
+
+    std::vector<wire::info> infos;
+
+    friend bool operator==(const fabric_register&, const fabric_register&) = default;
+    static void items(auto& self, auto& io) { io.list(as<data_type::info>, self.infos); }
+};
+
+/// Wants to know what has become of it. Since release 4.0.
+struct fabric_update {
+    static constexpr auto id = wire::command::fabric_update;
+    using reply = infos_reply;
+
+    std::uint64_t index = 0; ///< of the fabric, as the host has said before
+
+    friend bool operator==(const fabric_update&, const fabric_update&) = default;
+    static void items(auto& self, auto& io) { io.item(as<data_type::size>, self.index); }
 };
 
 struct credential_reply {
