@@ -14,7 +14,7 @@
 #    include <pmixio/zlib.hpp>
 #endif
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <unistd.h>
 
@@ -320,8 +320,10 @@ private:
         pmixio::job about{nspace, 0, ::getuid(), ::getgid(), options_.settings.hostname};
         for (const auto& each : programs) {
             about.size += each.ranks;
-            about.applications.push_back(
-                {each.ranks, fmt::format("{}", fmt::join(each.how.arguments, " ")), each.how.directory});
+            std::string line;
+            for (const auto& word : each.how.arguments)
+                (line += line.empty() ? "" : " ") += word;
+            about.applications.push_back({each.ranks, std::move(line), each.how.directory});
         }
         about.process_infos = std::move(of_each);
         about.infos.push_back({"pmix.tmpdir", wire::value::string(directory_.path())});

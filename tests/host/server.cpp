@@ -108,8 +108,8 @@ TEST_CASE("only registered processes have an environment")
 {
     open_server s;
     const auto variables = s.under_test->environment_for({"a", 1}, s.at);
-    CHECK(std::find(variables.begin(), variables.end(), std::pair<std::string, std::string>("PMIX_RANK", "1")) !=
-          variables.end());
+    CHECK(std::find(variables.begin(), variables.end(),
+                    std::pair<std::string, std::string>("PMIX_RANK", "1")) != variables.end());
     CHECK_THROWS_WITH_AS(s.under_test->environment_for({"a", 2}, s.at), "pmixio::server: not registered: a.2",
                          std::invalid_argument);
     CHECK_THROWS_AS(s.under_test->environment_for({"x", 0}, s.at), std::invalid_argument);
@@ -131,7 +131,8 @@ TEST_CASE("a client whose user the kernel confirms is admitted, with a false cre
     CHECK(test::show(none.read(8)) == "ff ff ff d1");
 }
 
-TEST_CASE("where the kernel cannot be asked, native admits nobody and says so, and who does not ask it is served")
+TEST_CASE(
+    "where the kernel cannot be asked, native admits nobody and says so, and who does not ask it is served")
 {
     for (const auto& refused : {test::refused_call{SYS_socket, 0, AF_NETLINK, EPERM},
                                 test::refused_call{SYS_socket, 2, NETLINK_SOCK_DIAG, EPROTONOSUPPORT}})
@@ -141,7 +142,8 @@ TEST_CASE("where the kernel cannot be asked, native admits nobody and says so, a
             CHECK(told(proven, "native") == "ff ff ff f4");
             const auto& counted = proven.under_test->observer();
             CHECK(counted.admitted == 0);
-            CHECK(counted.refused_by_reason == decltype(counted.refused_by_reason){{"kernel_unavailable", 1}});
+            CHECK(counted.refused_by_reason ==
+                  decltype(counted.refused_by_reason){{"kernel_unavailable", 1}});
             running<claimed_site> claimed;
             CHECK(told(claimed, "native") == "00 00 00 00 00 00 00 00");
             open_server open;
@@ -156,7 +158,8 @@ TEST_CASE("when the kernel does not answer any more, native admits nobody until 
     for (const int call : {SYS_sendto, SYS_recvfrom}) {
         CHECK(told(s, "native") == "00 00 00 00 00 00 00 00");
         s.until([&] { return s.under_test->sessions() == 0; });
-        test::while_refused({call, 0, netlink_socket(), ENOBUFS}, [&] { CHECK(told(s, "native") == "ff ff ff f4"); });
+        test::while_refused({call, 0, netlink_socket(), ENOBUFS},
+                            [&] { CHECK(told(s, "native") == "ff ff ff f4"); });
     }
     CHECK(told(s, "native") == "00 00 00 00 00 00 00 00");
     CHECK(s.under_test->observer().refused_by_reason.at("kernel_unavailable") == 2);
@@ -235,7 +238,8 @@ TEST_CASE("what a client publishes is found by another, until it is lost if it l
     {
         open_client publishes(s, {"a", 0});
         const wire::info until_it_departs{"pmix.persist", 0, value::uint32(2)};
-        CHECK(publishes.ask(message::publish{0, {until_it_departs, {"k", 0, value::uint32(7)}}}) == status::success);
+        CHECK(publishes.ask(message::publish{0, {until_it_departs, {"k", 0, value::uint32(7)}}}) ==
+              status::success);
         asks.send(message::lookup{0, {"k"}, {}});
         const message::lookup_reply found{status::success, {{{"a", 0}, "k", value::uint32(7)}}};
         CHECK((test::payload<message::lookup_reply>(asks.answer()) == found));
@@ -302,10 +306,10 @@ TEST_CASE("processes connect, disconnect, make a group, leave it and end it")
     CHECK(c.ask(message::group_construct{"g", {{"b", 0}}, {}}) == status::exists);
     CHECK(c.ask(message::group_destruct{"g", {}, {}}) == status::success);
     CHECK(c.ask(message::group_leave{"g", {}}) == status::not_found);
-    const message::notify news{status::group_construct_complete,
-                               wire::data_range::custom,
-                               {{"pmix.grp.id", 0, value::string("g")},
-                                {"pmix.evrange", 0, value::of_proc({"b", 0})}}};
+    const message::notify news{
+        status::group_construct_complete,
+        wire::data_range::custom,
+        {{"pmix.grp.id", 0, value::string("g")}, {"pmix.evrange", 0, value::of_proc({"b", 0})}}};
     CHECK(c.ask(news) == status::success);
     CHECK(s.under_test->groups() == 1);
     CHECK(c.ask(news) == status::exists);
@@ -348,7 +352,7 @@ wire::process_state known_state(open_server& s, const wire::proc& who) { return 
 std::pair<wire::proc, status> next_event(open_client& c)
 {
     const auto frame = c.answer(wire::event_tag);
-    wire::cursor in(std::span(frame).subspan(wire::frame_header_size));
+    wire::cursor in(std::span<const std::byte>(frame).subspan(wire::frame_header_size));
     CHECK(*message::read_command<wire::v41>(in, {}) == wire::command::notify);
     const auto event = *message::read<message::event, wire::v41>(in, {});
     CHECK(event.source == wire::proc{"pmixio", 0});
