@@ -8,14 +8,14 @@ import sys
 import tempfile
 
 pmixrun, ranks = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2])
-hpcc, example = shutil.which("hpcc"), pathlib.Path("/usr/share/doc/hpcc/examples/_hpccinf.txt")
-if not hpcc or not example.exists():
+hpcc = shutil.which("hpcc")
+if not hpcc:
     sys.exit(77)
 rows = 2 if ranks % 2 == 0 and ranks > 2 else 1
-text = example.read_text()
-for what, value in (("Ns", 20), ("NBs", 4), ("Ps", rows), ("Qs", ranks // rows)):
-    text, changed = re.subn(rf"^\S+( +{what})$", rf"{value}\1", text, count=1, flags=re.M)
-    assert changed == 1, what
+# By position: two lines of title; output; then Linpack's sizes, blocks, grid, threshold, algorithms; a separator; what PTRANS adds.
+values = ["", "", "HPL.out", 8, 1, 20, 1, 4, 0, 1, rows, ranks // rows, "16.0", 1, 2, 1, 4, 1, 2, 1, 1, 1, 1, 1, 1, 2, 64, 0, 0, 1, 8, "",
+          0, "1200 10000 30000", 0, "40 9 8 13 13 20 16 32 64"]
+text = "".join(f"{value}\n" for value in values)
 
 with tempfile.TemporaryDirectory() as directory:
     (pathlib.Path(directory) / "hpccinf.txt").write_text(text)
