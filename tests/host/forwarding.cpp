@@ -1,6 +1,7 @@
 #include "support/peers.hpp"
 
 #include <pmixio/host/forwarding.hpp>
+#include <pmixio/host/targets.hpp>
 
 #include <doctest/doctest.h>
 
@@ -284,7 +285,7 @@ TEST_CASE_FIXTURE(fixture,
                   "targets of input are processes that the requester may see, for a namespace all of it")
 {
     const auto targets = [&](const peer& by, std::vector<wire::proc> named) {
-        return known.targets(by.from, std::move(named));
+        return target_processes(jobs, by.from, std::move(named));
     };
     using procs = std::vector<wire::proc>;
     CHECK(targets(tool, {{"b", 0}, {"a", whole}, {"a", 1}}) == procs{{"a", 0}, {"a", 1}, {"a", 2}, {"b", 0}});

@@ -6,6 +6,7 @@
 #include <pmixio/host/attributes.hpp>
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/host/targets.hpp>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -101,9 +102,7 @@ public:
             return wire::status::bad_parameter;
         std::set<wire::proc> whose;
         for (const auto& each : targets) {
-            auto* nspace = jobs_.find(each.nspace);
-            if (!nspace || !from.may_see(nspace->description().uid) ||
-                (each.rank != wire::rank::wildcard && !nspace->has(each.rank)))
+            if (!may_name(jobs_, from, each))
                 return wire::status::not_found;
             whose.insert(each);
         }

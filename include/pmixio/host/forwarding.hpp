@@ -5,6 +5,7 @@
 #include <pmixio/host/lines.hpp>
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/host/targets.hpp>
 #include <pmixio/message/forwarding.hpp>
 #include <pmixio/session/responder.hpp>
 
@@ -49,7 +50,7 @@ public:
         request.wanted = request.wanted & (out | err | diagnostics);
         if (request.processes.empty() || request.wanted == none)
             return reply.refuse(wire::status::bad_parameter);
-        auto of = visible(from, std::move(request.processes));
+        auto of = visible_targets(jobs_, from, std::move(request.processes));
         if (!of)
             return reply.refuse(wire::status::not_found);
         auto& by = pullers_.try_emplace(from.session, puller{from.who, std::move(to), 0, {}}).first->second;
@@ -102,45 +103,6 @@ public:
                     pulled |= each->send(piece);
         if (!pulled || text.empty())
             keep(std::move(piece));
-    }
-
-    /// Those processes, sorted, each once and not beside its whole namespace. None if one of them is not registered, or
-    /// not for the requester to see.
-    std::optional<std::vector<wire::proc>> visible(const requester& from,
-                                                   std::vector<wire::proc> processes) const
-    {
-        for (const auto& each : processes) {
-            const auto* nspace = jobs_.find(each.nspace);
-            if (!nspace || !from.may_see(nspace->description().uid) ||
-                !(each.rank == wire::rank::wildcard || nspace->has(each.rank)))
-                return std::nullopt;
-        }
-        std::sort(processes.begin(), processes.end());
-        processes.erase(std::unique(processes.begin(), processes.end()), processes.end());
-        std::vector<wire::proc> apart;
-        for (const auto& each : processes)
-            if (each.rank == wire::rank::wildcard ||
-                !std::binary_search(processes.begin(), processes.end(),
-                                    wire::proc{each.nspace, wire::rank::wildcard}))
-                apart.push_back(each);
-        return apart;
-    }
-
-    /// The same, with the processes of a namespace in its place.
-    std::optional<std::vector<wire::proc>> targets(const requester& from,
-                                                   std::vector<wire::proc> processes) const
-    {
-        const auto of = visible(from, std::move(processes));
-        if (!of)
-            return std::nullopt;
-        std::vector<wire::proc> each;
-        for (const auto& [nspace, rank] : *of) {
-            const auto* whole = rank == wire::rank::wildcard ? jobs_.find(nspace) : nullptr;
-            const auto first = whole ? whole->first_rank() : rank;
-            for (wire::rank_type n = 0; n != (whole ? whole->description().size : 1); ++n)
-                each.push_back({nspace, first + n});
-        }
-        return each;
     }
 
     /// The session has finalized or is closed.

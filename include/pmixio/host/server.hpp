@@ -19,6 +19,7 @@
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/signals.hpp>
 #include <pmixio/host/store.hpp>
+#include <pmixio/host/targets.hpp>
 #include <pmixio/host/upcalls.hpp>
 #include <pmixio/listen/contact.hpp>
 #include <pmixio/listen/listener.hpp>
@@ -1044,7 +1045,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         case wire::command::iof_push:
             return handle(type_identity<message::iof_push>(), [&](auto request, auto reply) {
                 if constexpr (upcall::iof_push::in<Host>) {
-                    auto targets = outputs.targets(who, std::move(request.targets));
+                    auto targets = target_processes(jobs, who, std::move(request.targets));
                     if (!targets)
                         return reply.refuse(wire::status::not_found);
                     request.targets = *std::move(targets);
@@ -1159,7 +1160,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         } else if (signal == 0) {
             reply.refuse(wire::status::success);
         } else if constexpr (upcall::signal::in<Host>) {
-            auto targets = processes_named(jobs, from, request.targets);
+            auto targets = processes_named(jobs, from, std::move(request.targets));
             if (!targets)
                 return reply.refuse(wire::status::not_found);
             call(from, host->signal(from, signal_request{*std::move(targets), signal}), std::move(reply));

@@ -4,14 +4,13 @@
 #include <pmixio/host/attributes.hpp>
 #include <pmixio/host/registry.hpp>
 #include <pmixio/host/requester.hpp>
+#include <pmixio/host/targets.hpp>
 
 #include <signal.h>
 
-#include <algorithm>
 #include <optional>
-#include <set>
-#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pmixio {
@@ -49,27 +48,11 @@ inline std::optional<int> signal_named(const wire::info& directive)
 /// The processes that a request names, each once: all of a namespace by a wildcard; without targets all of the
 /// requester's. None if one of them does not exist, or is another user's.
 inline std::optional<std::vector<wire::proc>> processes_named(registry& jobs, const requester& from,
-                                                              std::span<const wire::proc> targets)
+                                                              std::vector<wire::proc> targets)
 {
-    const wire::proc own{from.who.nspace, wire::rank::wildcard};
     if (targets.empty())
-        targets = std::span(&own, 1);
-    std::set<wire::proc> all;
-    std::set<std::string_view> whole;
-    for (const auto& each : targets) {
-        auto* nspace = jobs.find(each.nspace);
-        if (!nspace || !from.may_see(nspace->description().uid))
-            return std::nullopt;
-        if (each.rank != wire::rank::wildcard) {
-            if (!nspace->has(each.rank))
-                return std::nullopt;
-            all.insert(each);
-        } else if (whole.insert(each.nspace).second) {
-            for (std::size_t i = 0; i != nspace->processes().size(); ++i)
-                all.insert({each.nspace, nspace->first_rank() + static_cast<wire::rank_type>(i)});
-        }
-    }
-    return std::vector(all.begin(), all.end());
+        targets.push_back({from.who.nspace, wire::rank::wildcard});
+    return target_processes(jobs, from, std::move(targets));
 }
 
 } // namespace pmixio
