@@ -1068,13 +1068,11 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             return heard;
         };
         if constexpr (upcall::notify::in<Host>) {
-            if (!may_wait(from))
-                return reply.refuse(wire::status::out_of_resource);
             auto asked = host->notify(from, request);
-            run(from.session, std::move(asked),
-                [=, request = std::move(request), reply = std::move(reply)](wire::status* said) mutable {
+            ask(from, std::move(asked), std::move(reply),
+                [=, request = std::move(request)](wire::status* said, auto& answer) mutable {
                     const auto outcome = said ? *said : wire::status::error;
-                    reply({outcome == wire::status::success ? tell(from, std::move(request)) : outcome});
+                    answer({outcome == wire::status::success ? tell(from, std::move(request)) : outcome});
                 });
         } else {
             reply({tell(from, std::move(request))});
@@ -1087,16 +1085,13 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         auto known = questions.look_up(from, std::move(request));
         if constexpr (upcall::query::in<Host>)
             if (!known.unknown.queries.empty()) {
-                if (!may_wait(from))
-                    return reply.refuse(wire::status::out_of_resource);
                 auto asked = host->query(from, known.unknown);
-                return run(
-                    from.session, std::move(asked),
-                    [known = std::move(known), reply = std::move(reply)](message::infos_reply* said) mutable {
-                        if (said)
-                            known.add(std::move(*said));
-                        reply(std::move(known).answer());
-                    });
+                return ask(from, std::move(asked), std::move(reply),
+                           [known = std::move(known)](message::infos_reply* said, auto& answer) mutable {
+                               if (said)
+                                   known.add(std::move(*said));
+                               answer(std::move(known).answer());
+                           });
             }
         reply(std::move(known).answer());
     }
@@ -1171,14 +1166,25 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     template <class Outcome, class Reply>
     void call(const requester& from, asio::awaitable<Outcome> upcall, responder<Reply> reply)
     {
-        if (!may_wait(from))
-            return reply.refuse(wire::status::out_of_resource);
-        run(from.session, std::move(upcall), [reply = std::move(reply)](Outcome* outcome) mutable {
+        ask(from, std::move(upcall), std::move(reply), [](Outcome* outcome, auto& answer) {
             if constexpr (std::same_as<Outcome, wire::status>)
-                reply.refuse(outcome ? *outcome : wire::status::error);
+                answer.refuse(outcome ? *outcome : wire::status::error);
             else
-                outcome ? reply(*outcome) : reply.refuse(wire::status::error);
+                outcome ? answer(*outcome) : answer.refuse(wire::status::error);
         });
+    }
+
+    /// Runs a coroutine of the host for a session, within its limit. `end`: as of run(), and gives the answer.
+    template <class Outcome, class Reply, class End>
+    void ask(const requester& from, asio::awaitable<Outcome> upcall, responder<Reply> reply, End end)
+    {
+        const auto at = upcalls.find(from.session);
+        if (at != upcalls.end() && at->second.size() >= settings.limits.upcalls_per_session)
+            return reply.refuse(wire::status::out_of_resource);
+        run(from.session, std::move(upcall),
+            [reply = std::move(reply), end = std::move(end)](Outcome* outcome) mutable {
+                end(outcome, reply);
+            });
     }
 
     /// Runs a coroutine of the host until cancel_upcalls(whose). `end`: called with what it returned, or nothing if it
@@ -1250,13 +1256,6 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         }
         default: return false;
         }
-    }
-
-    /// Whether one more coroutine of the host may run for this session.
-    bool may_wait(const requester& from) const
-    {
-        const auto at = upcalls.find(from.session);
-        return at == upcalls.end() || at->second.size() < settings.limits.upcalls_per_session;
     }
 
     void cancel_upcalls(std::uint64_t whose)
