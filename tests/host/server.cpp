@@ -33,6 +33,7 @@ using test::native_credential;
 using test::open_site;
 using test::operator+;
 using test::running;
+using test::whole_job;
 using wire::status;
 using wire::value;
 
@@ -70,13 +71,6 @@ int netlink_socket()
 }
 
 message::commit commit_of(std::uint32_t n) { return {{{wire::scope::local, {{"k", value::uint32(n)}}}}}; }
-message::fence whole_job()
-{
-    message::fence f;
-    f.processes = {{"a", wire::rank::wildcard}};
-    return f;
-}
-
 } // namespace
 
 TEST_CASE("a client is served from its handshake to its end")

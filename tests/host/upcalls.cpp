@@ -19,18 +19,11 @@ using test::client;
 using test::open_site;
 using test::payload;
 using test::running;
+using test::whole_job;
 using wire::status;
 using wire::value;
 
 wire::status status_of(const test::bytes& answer) { return payload<message::status_reply>(answer).result; }
-
-message::fence whole_job(std::vector<wire::info> infos = {})
-{
-    message::fence f;
-    f.processes = {{"a", wire::rank::wildcard}};
-    f.infos = std::move(infos);
-    return f;
-}
 
 /// Answers when the test says so.
 struct slow_host {

@@ -20,9 +20,7 @@ using open_client = client<open_server>;
 struct busy {
     busy()
     {
-        message::fence whole_job;
-        whole_job.processes = {{"a", wire::rank::wildcard}};
-        fence = whole_job;
+        fence = test::whole_job();
         zero.send(fence);
         one.send(message::get{"a", 0, {}, "k"});
         half.write({hello.begin(), hello.begin() + 20});

@@ -16,6 +16,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace pmixio::test {
 
@@ -74,6 +76,15 @@ inline bytes tool_hello(peer_kind kind, const std::optional<wire::proc>& who, st
         out.u8(0);
     out.append(attributes);
     return framed_hello(raw);
+}
+
+/// A fence of all of job "a".
+inline message::fence whole_job(std::vector<wire::info> infos = {})
+{
+    message::fence f;
+    f.processes = {{"a", wire::rank::wildcard}};
+    f.infos = std::move(infos);
+    return f;
 }
 
 /// Tests may end its parts early.
