@@ -332,3 +332,30 @@ TEST_CASE_FIXTURE(socket_fixture, "a peer that resets its connection is gone")
     test::run_until(io, [&] { return owner.closed == 1; });
     CHECK(owner.why == refusal::gone);
 }
+
+TEST_CASE("what a session reads at once ends anywhere, and what comes before the end of a connection is heard")
+{
+    enum class end { none, closed, reset };
+    for (std::size_t size = 0; size != 300; ++size)
+        for (const auto ends : {end::none, end::closed, end::reset}) {
+            CAPTURE(size);
+            CAPTURE(static_cast<int>(ends));
+            socket_fixture each;
+            each.start();
+            const std::string payload(size, 'x');
+            each.write(frame(101, payload) + frame(102, "y"));
+            if (ends == end::reset)
+                each.client.set_option(asio::socket_base::linger(true, 0));
+            if (ends != end::none)
+                each.client.close();
+            test::run_until(each.io, [&] { return each.owner.closed == 1 || each.owner.seen.size() == 2; });
+            CHECK(each.owner.seen == strings{"101:" + payload, "102:y"});
+            if (ends == end::none) {
+                each.write(frame(103, ""));
+                test::run_until(each.io, [&] { return each.owner.seen.size() == 3; });
+                each.client.close();
+            }
+            test::run_until(each.io, [&] { return each.owner.closed == 1; });
+            CHECK(each.owner.why == refusal::gone);
+        }
+}

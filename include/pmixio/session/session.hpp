@@ -2,12 +2,14 @@
 #pragma once
 
 #include <pmixio/detail/asio.hpp>
+#include <pmixio/detail/operation_memory.hpp>
 #include <pmixio/limits.hpp>
 #include <pmixio/result.hpp>
 #include <pmixio/session/frame_assembler.hpp>
 #include <pmixio/session/responder.hpp>
 #include <pmixio/wire/writer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -18,7 +20,7 @@
 
 namespace pmixio {
 
-/// Where the sessions of one server read to: they take turns, so that an idle one holds no buffer.
+/// Where the sessions of one server read to what is large: they take turns, so that an idle one holds little.
 struct read_buffer {
     std::array<std::byte, 64 * 1024> bytes;
 };
@@ -36,7 +38,7 @@ struct read_buffer {
 /// for which there is no memory ends (errc::not_enough_memory); its server goes on.
 /// Lives as long as a local_ptr to it; close() is safe from within the owner's functions.
 template <class Stream, class Owner>
-class session final : public outlet {
+class session : public outlet {
 public:
     /// `owner`, `bounds` and `shared` must outlive on_closed.
     session(Stream stream, Owner& owner, const limits& bounds, read_buffer& shared, typename Owner::peer who)
@@ -50,7 +52,7 @@ public:
     {
         const auto keep = self();
         guarded([&] {
-            if constexpr (ready_model)
+            if constexpr (at_once)
                 if (!stream_.non_blocking())
                     stream_.non_blocking(true);
             if (out_.empty())
@@ -124,11 +126,12 @@ public:
 
 private:
     using pointer = detail::local_ptr<session>;
-    // Asio's sockets tell when they are ready, so that no buffer is tied up by waiting; other streams read into their own.
-    static constexpr bool ready_model = requires(Stream& s, std::error_code ec) {
+    // Asio's sockets also read and write at once, what can be.
+    static constexpr bool at_once = requires(Stream& s, std::error_code ec) {
         s.non_blocking(!s.non_blocking());
         s.read_some(asio::mutable_buffer(), ec);
-        s.async_wait(asio::socket_base::wait_read, [](std::error_code) {});
+        s.write_some(asio::const_buffer(), ec);
+        s.async_wait(asio::socket_base::wait_write, [](std::error_code) {});
     };
 
     /// What a handler does. Only where the owner is not in the middle of something: the session may end here.
@@ -156,39 +159,49 @@ private:
             paused_ = true;
             return;
         }
-        if constexpr (ready_model) {
-            stream_.async_wait(asio::socket_base::wait_read,
-                               [me = std::move(me)](std::error_code failed) mutable {
-                                   auto& that = *me;
-                                   that.guarded([&] { that.on_readable(me, failed); });
-                               });
-        } else {
-            if (!own_)
-                own_ = std::make_unique<read_buffer>();
-            stream_.async_read_some(asio::buffer(own_->bytes),
-                                    [me = std::move(me)](std::error_code failed, std::size_t n) mutable {
-                                        auto& that = *me;
-                                        that.guarded([&] {
-                                            if (that.take(failed, std::span(that.own_->bytes).first(n)))
-                                                that.read_next(me);
-                                        });
-                                    });
-        }
+        stream_.async_read_some(asio::buffer(small_), reading{std::move(me)});
     }
 
-    void on_readable(const pointer& me, std::error_code failed)
+    struct reading {
+        pointer me;
+
+        using allocator_type = detail::operation_memory::allocator<void>;
+        allocator_type get_allocator() const noexcept { return allocator_type(me->waiting_); }
+        void operator()(std::error_code failed, std::size_t n)
+        {
+            auto& that = *me;
+            that.guarded([&] { that.on_read(me, failed, n); });
+        }
+    };
+
+    void on_read(const pointer& me, std::error_code failed, std::size_t n)
     {
         if (closed_ || failing_) // meanwhile; the shared buffer may be gone
             return;
-        std::size_t n = 0;
+        if constexpr (at_once)
+            if (n == small_.size())
+                return read_more(me);
+        if (take(failed, std::span(small_).first(n)))
+            read_next(me);
+    }
+
+    /// There is more than small_ takes: all that follows it now.
+    void read_more(const pointer& me)
+    {
+        auto& bytes = shared_->bytes;
+        auto have = static_cast<std::size_t>(std::ranges::copy(small_, bytes.begin()).out - bytes.begin());
+        bool full;
         do {
-            if (!failed)
-                n = stream_.read_some(asio::buffer(shared_->bytes), failed);
-            if (failed == asio::error::would_block)
-                break;
-            if (!take(failed, std::span(shared_->bytes).first(n)))
+            std::error_code failed;
+            have += stream_.read_some(asio::buffer(bytes) + have, failed);
+            if (!take({}, std::span(bytes).first(have)))
                 return;
-        } while (n == shared_->bytes.size() && queued() <= limits_->unread_output);
+            if (failed && failed != asio::error::would_block) {
+                take(failed, {});
+                return;
+            }
+            full = std::exchange(have, 0) == bytes.size();
+        } while (full && queued() <= limits_->unread_output);
         read_next(me);
     }
 
@@ -226,7 +239,7 @@ private:
                 fail(last_words_);
             return;
         }
-        if constexpr (ready_model) {
+        if constexpr (at_once) {
             std::error_code failed;
             const auto n =
                 stream_.write_some(asio::buffer(out_.data() + out_begin_, out_.size() - out_begin_), failed);
@@ -279,7 +292,8 @@ private:
     Owner* owner_;
     const limits* limits_;
     read_buffer* shared_;
-    std::unique_ptr<read_buffer> own_;
+    std::array<std::byte, 176> small_; ///< takes most requests whole
+    detail::operation_memory waiting_;
     std::unique_ptr<asio::steady_timer> linger_;
     frame_assembler in_;
     wire::byte_buffer out_, in_flight_;
