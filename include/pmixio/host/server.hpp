@@ -1,6 +1,7 @@
 // server: one PMIx server. Composes the rooms below it and holds all their state.
 #pragma once
 
+#include <pmixio/detail/slab.hpp>
 #include <pmixio/handshake/identity.hpp>
 #include <pmixio/handshake/parse.hpp>
 #include <pmixio/handshake/pending.hpp>
@@ -411,6 +412,19 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         void (core::*refuse)(session_type&, std::uint32_t tag, wire::status) = nullptr;
     };
 
+    struct pooled final : session_type {
+        using session_type::session_type;
+        static void* operator new(std::size_t n, detail::slab& from)
+        {
+            return detail::address_sanitized ? ::operator new(n) : from.allocate();
+        }
+        static void operator delete(void* at, detail::slab&) { operator delete(at); }
+        static void operator delete(void* at)
+        {
+            detail::address_sanitized ? ::operator delete(at) : detail::slab::deallocate(at);
+        }
+    };
+
     core(asio::any_io_executor ex, registry& known, Host* asked, server_settings<P> given)
         : executor(std::move(ex)), jobs(known), host(asked), settings(std::move(given)),
           kernel(security::kernel_lookup::open()), handshakes(executor, settings.limits.handshake),
@@ -594,8 +608,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             process = *found;
             index = free_index();
             greeting = greeting_for(who, *index);
-            made = session_pointer(new session_type(std::move(connection), *this, settings.limits, reads,
-                                                    peer_for(who, *index)));
+            made = session_pointer(new (memory) pooled(std::move(connection), *this, settings.limits, reads,
+                                                       peer_for(who, *index)));
         } catch (const std::bad_alloc&) {
             if (index)
                 unused.push_back(*index);
@@ -1316,6 +1330,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     monitoring watched;
     cleanups leftovers;
     accounts logged;
+    detail::slab memory{sizeof(pooled)}; ///< of sessions
     read_buffer reads;
     struct running {
         explicit running(std::uint64_t of) : whose(of) {}
