@@ -734,3 +734,41 @@ TEST_CASE("input for a job is given to the host, by the processes that the sende
     if (::geteuid() != 0) // who may see everybody
         CHECK(tool.ask(message::iof_push{{{"foreign", 0}}, {}, {}}) == status::not_found);
 }
+
+TEST_CASE("who has reset its connection behind a request is not admitted, and is nobody's user")
+{
+    struct seen {
+        int admitted = 0, refused = 0, of_a_user = 0;
+        void on(const event::admitted&) { ++admitted; }
+        void on(const event::refused& e) { ++refused, of_a_user += e.uid.has_value(); }
+    };
+    struct site : open_site {
+        using observer = seen;
+    };
+    running<site> s;
+    std::vector<asio::ip::tcp::socket>
+        others; ///< of the same user, with the addresses of those that are gone
+    for (const std::size_t cut : {0U, 20U, 1000U})
+        for (const auto& behind :
+             {bytes{}, test::hex("00 00 00 00 00 00 00 65 00 00 00 02 00 00 00 00 02 02")}) {
+            auto sent = hello_bytes({"a", 0}, "6.1.0") + behind;
+            sent.resize(std::min(cut, sent.size()));
+            const auto from = [&](const asio::ip::tcp::endpoint& at) {
+                asio::ip::tcp::socket c(s.io, at); // bound, so that the port is free for the next
+                c.connect(s.at.local_endpoint());
+                return c;
+            };
+            auto gone = from(loopback());
+            const auto at = gone.local_endpoint();
+            asio::write(gone, asio::buffer(sent));
+            gone.set_option(asio::socket_base::linger(true, 0));
+            gone.close();
+            others.push_back(from(at));
+        }
+    s.until([&] { return s.under_test->observer().refused == static_cast<int>(others.size()); });
+    CHECK(s.under_test->observer().admitted == 0);
+    CHECK(s.under_test->observer().of_a_user == 0);
+    CHECK(s.under_test->sessions() == 0);
+    client served(s, {"a", 0});
+    CHECK(s.under_test->sessions() == 1);
+}

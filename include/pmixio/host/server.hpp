@@ -460,13 +460,23 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     /// Who is at the other end. The answer holds as long as the connection does.
     result<security::kernel_peer> ask_kernel(const Stream& connection)
     {
+        auto answer = guess(connection);
+        return answer && !still_there(connection) ? fault::kernel_unknown : std::move(answer);
+    }
+
+    /// The same if the connection is still there at any time after: once it is reset, others may take its pair of addresses.
+    result<security::kernel_peer> guess(const Stream& connection)
+    {
         if (!kernel)
             return kernel.error();
-        auto answer = kernel->ask(connection.local().data(), connection.remote().data());
-        std::error_code
-            gone; // reset meanwhile: the answer may be about who took the pair of addresses after that
+        return kernel->ask(connection.local().data(), connection.remote().data());
+    }
+
+    static bool still_there(const Stream& connection)
+    {
+        std::error_code gone;
         connection.remote_endpoint(gone);
-        return answer && gone ? fault::kernel_unknown : std::move(answer);
+        return !gone;
     }
 
     /// For limits::pending_per_user: a user of this machine, or an address where there is none.
@@ -509,11 +519,16 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     std::optional<result<void>> admit_at_once(Stream& connection, arrival& come)
     {
         detail::tell(settings.observer, event::accepted{});
+        const auto confirm = [&] {
+            if (come.kernel && !still_there(connection))
+                come.kernel = fault::kernel_unknown, come.who.uid.reset();
+        };
         const auto refused = [&](std::error_code why) {
+            confirm();
             return std::optional<result<void>>(refuse(connection, why, come.who));
         };
         try {
-            come.kernel = ask_kernel(connection);
+            come.kernel = guess(connection); // who can be answered was there
             if (come.kernel)
                 come.who.uid = come.kernel->uid;
             come.owner = owner_of(connection, come.kernel);
@@ -525,15 +540,16 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             if (!connection.non_blocking())
                 connection.non_blocking(true, failed);
             const auto n = failed ? 0 : connection.read_some(asio::buffer(bytes), failed);
-            if (failed == asio::error::would_block)
-                return std::nullopt;
-            if (failed)
-                return refused(failed == asio::error::eof ? make_error_code(fault::closed_by_peer) : failed);
             const auto request = std::span(bytes).first(n);
             const auto later = [&] {
+                confirm();
                 come.sent.assign(request.begin(), request.end());
                 return std::nullopt;
             };
+            if (failed == asio::error::would_block)
+                return later();
+            if (failed)
+                return refused(failed == asio::error::eof ? make_error_code(fault::closed_by_peer) : failed);
             if (!is_whole_request(request, settings.limits.handshake_bytes))
                 return later();
             auto said = parse_handshake(request, settings.limits.handshake_bytes);
@@ -601,6 +617,12 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         std::optional<std::uint32_t> index;
         wire::byte_buffer greeting;
         session_pointer made;
+        const auto give_up = [&](Stream& on, std::error_code why, const acquaintance& of) {
+            if (index)
+                unused.push_back(*index);
+            forget_tool(who.who().nspace);
+            return refuse(on, why, of);
+        };
         try {
             const auto found = place_for(who);
             if (!found)
@@ -611,12 +633,11 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             made = session_pointer(new (memory) pooled(std::move(connection), *this, settings.limits, reads,
                                                        peer_for(who, *index)));
         } catch (const std::bad_alloc&) {
-            if (index)
-                unused.push_back(*index);
-            forget_tool(who.who().nspace);
-            return refuse(connection, std::make_error_code(std::errc::not_enough_memory),
-                          acquaintance_of(who));
+            return give_up(connection, std::make_error_code(std::errc::not_enough_memory),
+                           acquaintance_of(who));
         }
+        if (const auto failed = greet(made->stream(), greeting)) // and who it is was a guess
+            return give_up(made->stream(), failed, {deaf_release, who.who(), std::nullopt});
         peers[*index] = made;
         ++sessions;
         ++process->connections;
@@ -632,6 +653,19 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         return *index;
     }
 
+    /// Sends what the socket takes, and drops that from `greeting`.
+    static std::error_code greet(Stream& connection, wire::byte_buffer& greeting)
+    {
+        std::error_code failed;
+        if (!connection.non_blocking())
+            connection.non_blocking(true, failed);
+        const auto n = failed ? 0 : connection.write_some(asio::buffer(greeting), failed);
+        if (failed == asio::error::would_block && still_there(connection))
+            failed = {};
+        greeting.erase(greeting.begin(), greeting.begin() + static_cast<std::ptrdiff_t>(n));
+        return failed;
+    }
+
     static acquaintance acquaintance_of(const identity& who)
     {
         return {who.has_status() ? deaf_release : who.release(), who.who(),
@@ -642,6 +676,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     wire::byte_buffer greeting_for(const identity& who, std::uint32_t index) const
     {
         wire::byte_buffer bytes;
+        bytes.reserve(16); // of a client's
         wire::writer out(bytes);
         if (who.has_status())
             out.big_endian(index);
