@@ -587,7 +587,7 @@ int main(int argc, char** argv)
                        "{}",
                        choose_interfaces(pmixio::local_addresses(), chosen.listen.interfaces).explain()),
                    0;
-        asio::io_context io(1);
+        asio::io_context io(ASIO_CONCURRENCY_HINT_UNSAFE_IO); // one thread runs it
         return launcher(io, std::move(chosen)).run();
     } catch (const std::invalid_argument& bad) { // of an option, or a name or address that cannot be
         fmt::print(stderr, "pmixrun: {} (see pmixrun --help)\n", bad.what());

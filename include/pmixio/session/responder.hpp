@@ -46,6 +46,7 @@ template <wire::buffer_ops_policy Encoding, message::described_message M>
 result<wire::byte_buffer> make_frame(std::uint32_t tag, const M& m, const wire::agreement& with)
 {
     wire::byte_buffer frame;
+    frame.reserve(96); // most replies, at once
     wire::writer out(frame, UINT32_MAX);
     wire::frame_header{0, tag, 0}.append_to(out);
     if (const auto written = message::write<Encoding>(out, m, with); !written)
