@@ -3,6 +3,7 @@
 
 #include <pmixio/handshake/identity.hpp>
 #include <pmixio/result.hpp>
+#include <pmixio/session/responder.hpp>
 #include <pmixio/wire/value.hpp>
 
 #include <cstdint>
@@ -95,6 +96,8 @@ public:
     /// None if the namespace has no such rank.
     process_record* process(wire::rank_type rank) { return has(rank) ? &processes_[rank - first_] : nullptr; }
     std::vector<process_record>& processes() noexcept { return processes_; }
+
+    kept_reply whole; ///< all of description(), as its processes ask for
 
 private:
     job job_;

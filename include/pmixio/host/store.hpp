@@ -43,7 +43,9 @@ public:
     void job_data(const requester& from, responder<message::job_data> reply)
     {
         auto* nspace = jobs_.find(from.who.nspace);
-        nspace ? reply(make_job_data(*nspace, server_)) : reply.refuse(wire::status::not_found);
+        if (!nspace)
+            return reply.refuse(wire::status::not_found);
+        reply(nspace->whole, [&] { return make_job_data(*nspace, server_); });
     }
 
     /// Merges by key, the last value wins. Of the two buckets of a commit, the first is for processes of this node.

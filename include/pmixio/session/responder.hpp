@@ -81,6 +81,16 @@ private:
     result<wire::byte_buffer> (*make_)(std::uint32_t, const M&, const wire::agreement&) = nullptr;
 };
 
+/// A reply that is owed to many, as the frame that the last of them got.
+class kept_reply {
+    template <message::described_message Reply>
+    friend class responder;
+
+    void (*made_by_)() = nullptr;
+    wire::agreement with_;
+    wire::byte_buffer frame_;
+};
+
 /// Answers one request, once, in the encoding of whoever asked. Movable, can be kept while the request waits.
 /// Destroyed without an answer, it answers with status ERROR: no client waits for ever.
 template <message::described_message Reply>
@@ -117,6 +127,28 @@ public:
     void operator()(const Reply& reply) noexcept
     {
         if (to_ && detail::deliver(*to_, [&] { return reply_(tag_, reply, with_); }))
+            to_.reset();
+        refuse(wire::status::error);
+    }
+
+    /// Answers with what `build()` returns, which must be the same each time; it is called only where `kept` is not what
+    /// somebody got in this encoding. For large replies.
+    template <class Make>
+    void operator()(kept_reply& kept, Make build) noexcept
+    {
+        const auto by = reinterpret_cast<void (*)()>(reply_);
+        if (to_ && detail::deliver(*to_, [&]() -> result<wire::byte_buffer> {
+                if (kept.made_by_ != by || kept.with_ != with_) {
+                    auto made = reply_(tag_, build(), with_);
+                    if (!made)
+                        return made;
+                    kept.frame_ = *std::move(made);
+                    kept.made_by_ = by, kept.with_ = with_;
+                }
+                auto frame = kept.frame_;
+                wire::frame_header::set_tag(frame, tag_);
+                return frame;
+            }))
             to_.reset();
         refuse(wire::status::error);
     }

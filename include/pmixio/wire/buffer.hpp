@@ -29,6 +29,8 @@ inline constexpr std::integral_constant<data_type, Type> as{};
 struct agreement {
     buffer_kind kind = buffer_kind::non_described;
     wire::release release; ///< of the peer: some replies depend on it
+
+    friend bool operator==(const agreement&, const agreement&) = default;
 };
 
 /// Reads items. Faults stick in the cursor; test `finish()`.

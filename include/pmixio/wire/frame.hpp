@@ -46,6 +46,12 @@ struct frame_header {
         out.big_endian(nbytes);
         out.zeros(4);
     }
+
+    /// Changes the tag of a whole frame.
+    static void set_tag(std::span<std::byte> frame, std::uint32_t tag) noexcept
+    {
+        writer::put_big_endian(frame.data() + 4, tag);
+    }
 };
 
 } // namespace pmixio::wire
