@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -88,6 +89,41 @@ TEST_CASE("a signal reaches a child and its children")
     CHECK(all_of(c->out()) == ""); // ends when the last writer has
     const auto end = end_of(io, *c);
     CHECK(std::tuple(end.signal, end.code()) == std::tuple(SIGTERM, 128 + SIGTERM));
+}
+
+TEST_CASE("signals are blocked and handled in the child as by default, and here as before")
+{
+    struct kept {
+        kept()
+        {
+            ::sigset_t one;
+            ::sigemptyset(&one), ::sigaddset(&one, SIGUSR1);
+            ::pthread_sigmask(SIG_SETMASK, &one, &mask);
+            ignored = std::signal(SIGUSR2, SIG_IGN), handled = std::signal(SIGHUP, [](int) {});
+        }
+        ~kept()
+        {
+            std::signal(SIGUSR2, ignored), std::signal(SIGHUP, handled);
+            ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+        }
+        ::sigset_t mask;
+        void (*ignored)(int);
+        void (*handled)(int);
+    } until_the_end;
+    asio::io_context io;
+    launch_settings how;
+    how.arguments = {"cat", "/proc/self/status"};
+    auto c = child::start(io.get_executor(), how);
+    REQUIRE(c);
+    const auto said = all_of(c->out());
+    CHECK(said.find("SigBlk:\t0000000000000000\n") != said.npos);
+    CHECK(said.find("SigCgt:\t0000000000000000\n") != said.npos);
+    CHECK((std::stoull(said.substr(said.find("SigIgn:") + 7), nullptr, 16) >> (SIGUSR2 - 1)) % 2 == 1);
+    end_of(io, *c);
+    ::sigset_t now;
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &now);
+    CHECK(::sigismember(&now, SIGUSR1));
+    CHECK_FALSE(::sigismember(&now, SIGTERM));
 }
 
 TEST_CASE("what cannot be started says why")

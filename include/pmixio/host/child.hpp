@@ -92,7 +92,11 @@ public:
             err(how.output == stream::piped), failure(true);
         if (!(in.made && out.made && err.made && failure.made))
             return std::error_code(errno, std::system_category());
-        const pid_t parent = ::getpid(), pid = ::fork();
+        ::sigset_t every, before;
+        ::sigfillset(&every);
+        ::pthread_sigmask(SIG_SETMASK, &every, &before);
+        // No page of this process is copied, however large it is: the child has its memory until it runs its program.
+        const pid_t parent = ::getpid(), pid = ::vfork();
         if (pid == 0) {
             ::prctl(PR_SET_PDEATHSIG, SIGKILL);
             if (::getppid() != parent)
@@ -106,6 +110,9 @@ public:
             give(how.input, in.ends[0], STDIN_FILENO);
             give(how.output, out.ends[1], STDOUT_FILENO);
             give(how.output, err.ends[1], STDERR_FILENO);
+            for (int each = 1; each < NSIG; ++each) // a handler of ours would run in our memory
+                if (struct ::sigaction is{}; ::sigaction(each, nullptr, &is) == 0 && is.sa_handler != SIG_IGN)
+                    ::signal(each, SIG_DFL);
             ::sigset_t none;
             ::sigemptyset(&none);
             ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -114,8 +121,10 @@ public:
             const int error = errno;
             ::_exit(::write(failure.ends[1], &error, sizeof error) == sizeof error ? 127 : 126);
         }
+        const int refused = errno;
+        ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         if (pid < 0)
-            return std::error_code(errno, std::system_category());
+            return std::error_code(refused, std::system_category());
         failure.close(1);
         int error = 0;
         if (::read(failure.ends[0], &error, sizeof error) != sizeof error)
