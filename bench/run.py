@@ -3,9 +3,7 @@ bench/results.json and bench/*.svg. Figures are medians; what a server costs is 
 import argparse
 import contextlib
 import json
-import os
 import pathlib
-import platform
 import re
 import resource
 import statistics
@@ -13,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import machine
 
 parser = argparse.ArgumentParser()
 parser.add_argument("build", type=pathlib.Path)
@@ -232,20 +232,10 @@ def plots(results):
          {s: [middle(held, s, "bytes_each"), middle(held, s, "kept_each")] for s in SERVERS}, ["held", "after their end"])
 
 
-def machine():
-    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    versions = {}
-    for package in ("libpmix-dev", "libasio-dev", "g++-12", "libopenmpi-dev"):
-        asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True)
-        versions[package] = asked.stdout or None
-    return {"cores": os.cpu_count(), "model": model[1] if model else platform.machine(), "kernel": platform.release(),
-            "versions": versions, "date": time.strftime("%Y-%m-%d"), "rounds": rounds, "quick": args.quick}
-
-
 results, parsing = measure(), codecs()
 rows = table(results, parsing)
 print_table(rows)
-about = machine()
+about = machine.about() | {"rounds": rounds, "quick": args.quick}
 print(f"\n{about['date']}, {about['cores']} cores, {about['model']}, {rounds} rounds, {about['versions']}")
 (here / "results.json").write_text(json.dumps({"machine": about, "table": rows, "rounds": results, "codecs": parsing}, indent=1))
 plots(results)
