@@ -133,6 +133,14 @@ TEST_CASE("encodings visit the type at a position")
         });
         CHECK(name == five::names[i]);
         CHECK(calls == 1);
+        five::visit(i, [&]<class E>(std::type_identity<E>) {
+            CHECK(five::newest[i] == E::newest);
+            five::visit_family(i, [&]<class Family>(Family) {
+                CHECK(std::is_same_v<Family, std::type_identity<wire::family<typename E::form>>>);
+                ++calls;
+            });
+        });
+        CHECK(calls == 2);
     }
 }
 

@@ -132,11 +132,23 @@ template <class... E>
 struct encodings : detail::named_list<checked_encoding<E>...> {
     static_assert(sizeof...(E) > 0, "encodings<> is empty: no peer could be understood");
 
+    /// What agreement::newest is for each.
+    static constexpr std::array<wire::data_type, sizeof...(E)> newest{E::newest...};
+
     /// Calls f(std::type_identity<E>{}) with element `i`.
     template <class F>
     static decltype(auto) visit(std::size_t i, F&& f)
     {
         return visit_from<E...>(i, f);
+    }
+
+    /// The same with the family of element `i`: f is instantiated once for each form.
+    template <class F>
+    static decltype(auto) visit_family(std::size_t i, F&& f)
+    {
+        return visit(i, [&]<class One>(std::type_identity<One>) -> decltype(auto) {
+            return f(std::type_identity<wire::family<typename One::form>>{});
+        });
     }
 
 private:

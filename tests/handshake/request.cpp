@@ -71,6 +71,13 @@ TEST_CASE("attributes are packed to the bytes that real peers sent")
     CHECK(encode_attributes<wire::v41>({{std::string(512, 'k'), 0, {}}}, {}).error() == fault::name_too_long);
     CHECK(encode_attributes<wire::v21>({{"k", 0, wire::value::of<wire::data_type::storage_medium>(1)}}, {})
               .error() == fault::unencodable);
+
+    const auto later =
+        encode_attributes<wire::v3>({{"k", 0, wire::value::of<wire::data_type::iof_channel>(1)}}, {}).value();
+    hello said;
+    said.attributes = later;
+    CHECK(decode_attributes<wire::v3>(said));
+    CHECK(decode_attributes<wire::v21>(said).error() == fault::unknown_type);
 }
 
 TEST_CASE("a tool's request is the bytes of the specification")

@@ -266,6 +266,28 @@ TEST_CASE("a malformed request is UNPACK_FAILURE, and the session lives")
     CHECK(c.ask(commit_of(1)) == status::success);
 }
 
+TEST_CASE("nobody sends or gets a type that only another encoding of the same form has")
+{
+    open_server s;
+    open_client v41(s, {"a", 0}), v21(s);
+    auto hello = hello_bytes({"a", 1}, "4.2.2");
+    const auto name = test::bytes_of("v41");
+    std::ranges::copy(test::bytes_of("v21"),
+                      std::search(hello.begin(), hello.end(), name.begin(), name.end()));
+    v21.write(hello);
+    CHECK(v21.read(8).size() == 8);
+
+    const auto ask = [&](const auto& request) {
+        v21.write(make_frame<wire::v3>(++v21.tag, request, {}).value());
+        return test::payload<message::status_reply, wire::v21>(v21.answer()).result;
+    };
+    const auto later = value::of<wire::data_type::iof_channel>(1);
+    CHECK(ask(message::commit{{{wire::scope::local, {{"k", later}}}}}) == status::unpack_failure);
+    CHECK(ask(commit_of(1)) == status::success);
+    CHECK(v41.ask(message::commit{{{wire::scope::local, {{"later", later}}}}}) == status::success);
+    CHECK(ask(message::get{"a", 0, {}, "later"}) == status::error);
+}
+
 TEST_CASE("deregistration of events and heartbeats are not answered")
 {
     open_server s;

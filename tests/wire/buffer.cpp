@@ -494,6 +494,32 @@ TEST_CASE("what cannot be encoded anywhere inside refuses the whole")
     CHECK(out.error() == fault::unencodable);
 }
 
+TEST_CASE("a family has what the newest type of the agreement allows, nested or not")
+{
+    const kval level{"k", value::of<data_type::iof_channel>(1)}; // came with v3
+    const auto directly = [](auto& io, auto& v) { io.item(as<data_type::kval>, v); };
+    const auto inside = [&](auto& io, auto& v) { io.nested([&](auto& in) { directly(in, v); }); };
+    const auto check = [&](auto what) {
+        const auto raw = write<family<native_form>>(plain, [&](auto& io) { what(io, level); });
+        for (const auto newest : {v21::newest, v3::newest}) {
+            const agreement with{plain.kind, plain.release, newest};
+            const bool has = newest == v3::newest;
+            kval into;
+            const auto read_by = [&](auto& io) { what(io, into); };
+            CHECK(read<family<native_form>>(raw, with, read_by) ==
+                  (has ? std::error_code() : make_error_code(fault::unknown_type)));
+            bytes target;
+            writer out(target);
+            encoder<family<native_form>> items(out, with);
+            what(items, level);
+            CHECK(out.ok() == has);
+            CHECK(read<v21>(raw, with, read_by) == fault::unknown_type); // whatever was agreed
+        }
+    };
+    check(directly);
+    check(inside);
+}
+
 TEST_CASE("the limit of the writer holds for nested items too")
 {
     const auto what = [](auto& io) {

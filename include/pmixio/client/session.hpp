@@ -178,6 +178,7 @@ struct client_session<P, Stream>::core : detail::local_counted {
     core(admission s, limits b, event_handler handler)
         : settled(std::move(s)), bounds(b), events(std::move(handler))
     {
+        settled.with.newest = P::buffer_ops::newest[settled.encoding];
         bounds.unread_output =
             SIZE_MAX; // two ends that both wait until the other has read would wait for ever
     }
@@ -203,7 +204,7 @@ struct client_session<P, Stream>::core : detail::local_counted {
     template <class M>
     result<wire::byte_buffer> frame(const M& m) const
     {
-        return P::buffer_ops::visit(settled.encoding, [&]<class E>(std::type_identity<E>) {
+        return P::buffer_ops::visit_family(settled.encoding, [&]<class E>(std::type_identity<E>) {
             return make_frame<E>(0, m, settled.with);
         });
     }
@@ -228,36 +229,37 @@ struct client_session<P, Stream>::core : detail::local_counted {
     template <class Reply>
     result<Reply> read(std::span<const std::byte> payload) const
     {
-        return P::buffer_ops::visit(settled.encoding, [&]<class E>(std::type_identity<E>) -> result<Reply> {
-            wire::cursor whole(payload), alone(payload);
-            auto reply = message::read<Reply, E>(whole, settled.with);
-            if (reply)
-                return reply;
-            const auto failure = message::read<message::status_reply, E>(alone, settled.with);
-            if (!failure || failure->result == wire::status::success)
-                return reply;
-            if constexpr (requires(Reply& r) { r.result = failure->result; }) {
-                Reply failed;
-                failed.result = failure->result;
-                return failed;
-            } else {
-                return wire::make_error_code(failure->result);
-            }
-        });
+        return P::buffer_ops::visit_family(
+            settled.encoding, [&]<class E>(std::type_identity<E>) -> result<Reply> {
+                wire::cursor whole(payload), alone(payload);
+                auto reply = message::read<Reply, E>(whole, settled.with);
+                if (reply)
+                    return reply;
+                const auto failure = message::read<message::status_reply, E>(alone, settled.with);
+                if (!failure || failure->result == wire::status::success)
+                    return reply;
+                if constexpr (requires(Reply& r) { r.result = failure->result; }) {
+                    Reply failed;
+                    failed.result = failure->result;
+                    return failed;
+                } else {
+                    return wire::make_error_code(failure->result);
+                }
+            });
     }
 
     result<message::event> read_event(std::span<const std::byte> payload) const
     {
-        return P::buffer_ops::visit(settled.encoding,
-                                    [&]<class E>(std::type_identity<E>) -> result<message::event> {
-                                        wire::cursor in(payload);
-                                        const auto command = message::read_command<E>(in, settled.with);
-                                        if (!command)
-                                            return command.error();
-                                        if (*command != message::event::id)
-                                            return fault::unknown_command;
-                                        return message::read<message::event, E>(in, settled.with);
-                                    });
+        return P::buffer_ops::visit_family(
+            settled.encoding, [&]<class E>(std::type_identity<E>) -> result<message::event> {
+                wire::cursor in(payload);
+                const auto command = message::read_command<E>(in, settled.with);
+                if (!command)
+                    return command.error();
+                if (*command != message::event::id)
+                    return fault::unknown_command;
+                return message::read<message::event, E>(in, settled.with);
+            });
     }
 
     // what the connection tells

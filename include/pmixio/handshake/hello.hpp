@@ -156,7 +156,8 @@ result<std::vector<wire::info>> decode_attributes(const hello& said)
     if (said.attributes.empty())
         return infos;
     wire::cursor bytes(said.attributes);
-    wire::decoder<Encoding> in(bytes, {said.buffer, said.release});
+    wire::decoder<wire::family<typename Encoding::form>> in(bytes,
+                                                            {said.buffer, said.release, Encoding::newest});
     in.list(wire::as<wire::data_type::info>, infos);
     if (const auto done = in.finish(); !done)
         return done.error();

@@ -78,7 +78,8 @@ result<wire::byte_buffer> encode_attributes(const std::vector<wire::info>& infos
     wire::byte_buffer packed;
     wire::writer out(packed, max_handshake_bytes);
     if (!infos.empty())
-        wire::encoder<Encoding>(out, with).list(wire::as<wire::data_type::info>, infos);
+        wire::encoder<wire::family<typename Encoding::form>>(out, {with.kind, with.release, Encoding::newest})
+            .list(wire::as<wire::data_type::info>, infos);
     if (!out.ok())
         return out.error() == fault::message_too_large ? fault::handshake_too_large : out.error();
     return packed;

@@ -407,7 +407,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         wire::agreement with;
         std::uint32_t index = 0;
         bool finalized = false;
-        /// dispatch() and refuse_request() for the encoding of this peer, picked once.
+        /// dispatch() and refuse_request() for the encodings of this peer's form, picked once.
         void (core::*handle)(session_type&, std::uint32_t tag, std::span<const std::byte>) = nullptr;
         void (core::*refuse)(session_type&, std::uint32_t tag, wire::status) = nullptr;
     };
@@ -693,12 +693,12 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     peer peer_for(const identity& who, std::uint32_t index)
     {
         peer state{{who.who(), who.uid(), ++last_session},
-                   {who.buffer(), who.release()},
+                   {who.buffer(), who.release(), P::buffer_ops::newest[who.encoding()]},
                    index,
                    false,
                    nullptr,
                    nullptr};
-        P::buffer_ops::visit(who.encoding(), [&]<class E>(std::type_identity<E>) {
+        P::buffer_ops::visit_family(who.encoding(), [&]<class E>(std::type_identity<E>) {
             state.handle = &core::template dispatch<E>;
             state.refuse = &core::template refuse_request<E>;
         });

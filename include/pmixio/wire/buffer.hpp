@@ -11,6 +11,7 @@
 #include <pmixio/wire/release.hpp>
 #include <pmixio/wire/value.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -25,10 +26,11 @@ namespace pmixio::wire {
 template <data_type Type>
 inline constexpr std::integral_constant<data_type, Type> as{};
 
-/// What a connection agreed on in its handshake, besides the encoding.
+/// What a connection agreed on in its handshake, besides the encoding's form.
 struct agreement {
     buffer_kind kind = buffer_kind::non_described;
-    wire::release release; ///< of the peer: some replies depend on it
+    wire::release release;          ///< of the peer: some replies depend on it
+    data_type newest = v61::newest; ///< no later type is read or written; nor one later than Encoding::newest
 
     friend bool operator==(const agreement&, const agreement&) = default;
 };
@@ -162,7 +164,7 @@ public:
         if (!this->raw().ok())
             return;
         cursor bytes(piece);
-        decoder in(bytes, {kind, with_.release});
+        decoder in(bytes, {kind, with_.release, with_.newest});
         inside(in);
         if (const auto done = in.finish(); !done)
             this->raw().fail(bytes.error());
@@ -173,7 +175,8 @@ public:
     void process(proc& to) { this->nspace(to.nspace), this->u32(to.rank); }
     void typed(value& to, bool as_integer)
     {
-        to = value::decode(static_cast<input<form>&>(*this), Encoding::newest, as_integer, scratch_);
+        to = value::decode(static_cast<input<form>&>(*this), std::min(Encoding::newest, with_.newest),
+                           as_integer, scratch_);
     }
     void strings_int(std::vector<std::string>& to)
     {
@@ -378,7 +381,7 @@ public:
     void process(const proc& from) { this->nspace(from.nspace), this->u32(from.rank); }
     void typed(const value& from, bool as_integer)
     {
-        from.encode(static_cast<output<form>&>(*this), Encoding::newest, as_integer);
+        from.encode(static_cast<output<form>&>(*this), std::min(Encoding::newest, with_.newest), as_integer);
     }
     void strings_int(const std::vector<std::string>& from)
     {

@@ -60,6 +60,14 @@ struct v61 : v51 {
     static constexpr std::string_view name = "v61";
 };
 
+/// All encodings of one form, for code that is compiled once for them; which it is, agreement::newest says.
+template <integer_form Form>
+struct family {
+    using form = Form;
+    static constexpr std::string_view name = "";
+    static constexpr data_type newest = v61::newest;
+};
+
 static_assert(buffer_ops_policy<v20> && buffer_ops_policy<v21> && buffer_ops_policy<v3> &&
               buffer_ops_policy<v4> && buffer_ops_policy<v41> && buffer_ops_policy<v51> &&
               buffer_ops_policy<v61>);
