@@ -143,6 +143,35 @@ TEST_CASE("a wildcard address is refused")
 TEST_CASE_FIXTURE(fixture, "a port that is taken cannot be listened on")
 {
     CHECK_THROWS_AS(listener(io, under_test.local_endpoint()), std::system_error);
+    CHECK_THROWS_AS(listener(io, under_test.local_endpoint(), share_port), std::system_error);
+}
+
+TEST_CASE("listeners that share a port each get some of the connections, and one alone gets all")
+{
+    asio::io_context io;
+    listener one(io, loopback(), share_port), other(io, one.local_endpoint(), share_port);
+    CHECK(one.local_endpoint().port() != 0);
+    CHECK(other.local_endpoint() == one.local_endpoint());
+    CHECK_THROWS_AS(listener(io, one.local_endpoint()), std::system_error);
+
+    std::vector<asio::ip::tcp::socket> peers;
+    unsigned at_one = 0, at_other = 0;
+    const auto come = [&] {
+        peers.emplace_back(io).connect(one.local_endpoint());
+        task<result<pmixio::socket>> first(io, one.accept()), second(io, other.accept());
+        test::run_until(io, [&] { return first.done() || second.done(); });
+        at_one += first.done(), at_other += second.done();
+        first.cancel(), second.cancel();
+        io.restart(), io.poll();
+    };
+    while (at_one == 0 || at_other == 0) { // by the hash of both ends
+        come();
+        REQUIRE(peers.size() < 200);
+    }
+    other.close();
+    for (int i = 0; i != 10; ++i)
+        CHECK_NOTHROW(come());
+    CHECK(at_one + at_other == peers.size());
 }
 
 TEST_CASE_FIXTURE(fixture, "a fixed port can be listened on again while old connections linger")

@@ -24,6 +24,12 @@ namespace pmixio {
 /// The address of this machine that only its own processes reach, any free port.
 inline asio::ip::tcp::endpoint loopback() { return {asio::ip::address_v4::loopback(), 0}; }
 
+/// For listeners that share one address and port: the kernel spreads connections over them (SO_REUSEPORT). All of them must
+/// be opened with it, by the same user, whose other programs can join them too. A connection that waits at one that never
+/// accepts is not given to another, and is reset when that one is closed.
+struct share_port_t {};
+inline constexpr share_port_t share_port{};
+
 /// Listens on one exact address, with the largest backlog the system has; close-on-exec, as are all accepted sockets.
 /// Use it from its executor only. Destroying it closes it, also while an accept is under way.
 class listener {
@@ -35,22 +41,17 @@ public:
     listener(Context&& executor_or_context, const endpoint& at)
         : listener(std::forward<Context>(executor_or_context), at.address(), port_ranges(at.port()))
     {}
+    /// The same for one of several that share `at`: the first finds the port, if it is 0, and the others take its
+    /// local_endpoint().
+    template <class Context>
+    listener(Context&& executor_or_context, const endpoint& at, share_port_t)
+        : listener(std::forward<Context>(executor_or_context), at.address(), port_ranges(at.port()), true)
+    {}
     /// The same on the first port of `ports` that is free; std::system_error names them if none is.
     template <class Context>
     listener(Context&& executor_or_context, const asio::ip::address& on, const port_ranges& ports)
-        : state_(std::make_shared<state>(std::forward<Context>(executor_or_context)))
-    {
-        if (on.is_unspecified())
-            throw std::invalid_argument(
-                "pmixio::listener: a wildcard address would offer interfaces nobody chose");
-        for (const auto& range : ports.ranges())
-            for (unsigned port = range.first; port <= range.last; ++port)
-                if (open({on, static_cast<asio::ip::port_type>(port)}))
-                    return;
-        throw std::system_error(EADDRINUSE, std::system_category(),
-                                "pmixio::listener: no port of " + ports.to_string() + " is free on " +
-                                    on.to_string());
-    }
+        : listener(std::forward<Context>(executor_or_context), on, ports, false)
+    {}
 
     listener(listener&&) noexcept = default;
     listener& operator=(listener&& other) noexcept { return std::swap(state_, other.state_), *this; }
@@ -101,6 +102,23 @@ private:
         endpoint at;
         bool paused = false;
     };
+
+    template <class Context>
+    listener(Context&& executor_or_context, const asio::ip::address& on, const port_ranges& ports,
+             bool shared)
+        : state_(std::make_shared<state>(std::forward<Context>(executor_or_context)))
+    {
+        if (on.is_unspecified())
+            throw std::invalid_argument(
+                "pmixio::listener: a wildcard address would offer interfaces nobody chose");
+        for (const auto& range : ports.ranges())
+            for (unsigned port = range.first; port <= range.last; ++port)
+                if (open({on, static_cast<asio::ip::port_type>(port)}, shared))
+                    return;
+        throw std::system_error(EADDRINUSE, std::system_category(),
+                                "pmixio::listener: no port of " + ports.to_string() + " is free on " +
+                                    on.to_string());
+    }
 
     template <class OnPause>
     static asio::awaitable<result<socket>>
@@ -162,7 +180,7 @@ private:
     }
 
     /// False if the port is in use.
-    bool open(const endpoint& at)
+    bool open(const endpoint& at, bool shared)
     {
         const int fd =
             check(::socket(at.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
@@ -174,6 +192,8 @@ private:
         }
         if (at.port() != 0)
             state_->acceptor.set_option(asio::ip::tcp::acceptor::reuse_address(true));
+        if (const int on = 1; shared)
+            check(::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on));
         if (at.address().is_v6())
             state_->acceptor.set_option(asio::ip::v6_only(true));
         state_->acceptor.set_option(asio::ip::tcp::no_delay(true)); // inherited by connections
