@@ -28,6 +28,8 @@ counters some()
     tell(c, event::accepted{});
     tell(c, event::accepted{});
     tell(c, event::accepted{});
+    tell(c, event::accepted{});
+    tell(c, event::handed_over{"other", 0});
     tell(c, event::refused{fault::wrong_user, "job", 1});
     tell(c, event::refused{std::error_code(ECONNRESET, std::system_category()), {}, 0});
     tell(c, event::admitted{"job", 0, 1000, "native", "v41"});
@@ -45,6 +47,7 @@ TEST_CASE("every decision is a line, and what a peer says cannot break it")
     tell(l.observer, event::refused{fault::handshake_timeout, {}, 0});
     tell(l.observer, event::refused{fault::unknown_namespace, "a\nb\x1b[2J", 2});
     tell(l.observer, event::refused{fault::closed_by_peer, {}, 0}); // not worth a line
+    tell(l.observer, event::handed_over{"job", 3});
     tell(l.observer, event::admitted{"job", 3, 1000, "native", "v41"});
     tell(l.observer, event::malformed{fault::truncated, "job", 3});
     tell(l.observer, event::closed{fault::closed_by_us, "job", 3});
@@ -55,6 +58,7 @@ TEST_CASE("every decision is a line, and what a peer says cannot break it")
                          "refused a connection as job.1: wrong_user",
                          "refused a connection as ?: handshake_timeout",
                          "refused a connection as a\\x0ab\\x1b[2J.2: unknown_namespace",
+                         "handed over a connection as job.3",
                          "admitted job.3 of user 1000 by native, speaking v41",
                          "malformed request of job.3: truncated",
                          "closed job.3: closed_by_us",
@@ -66,6 +70,7 @@ TEST_CASE("a log of problems leaves out what goes well")
 {
     written_log l;
     l.observer.only_problems = true;
+    tell(l.observer, event::handed_over{"job", 3});
     tell(l.observer, event::admitted{"job", 3, 1000, "native", "v41"});
     tell(l.observer, event::closed{fault::closed_by_peer, "job", 3});
     CHECK(l.lines.empty());
@@ -103,7 +108,7 @@ TEST_CASE("counters as JSON")
     const auto reset = std::error_code(ECONNRESET, std::system_category()).message();
     CHECK(
         to_json(some()) ==
-        R"({"accepted": 3, "admitted": 1, "refused": 2, "timed_out": 0, "limits_reached": 0, "malformed": 0, "closed": 0, )"
+        R"({"accepted": 4, "admitted": 1, "refused": 2, "timed_out": 0, "handed_over": 1, "limits_reached": 0, "malformed": 0, "closed": 0, )"
         R"("messages_received": 1, "messages_sent": 1, "bytes_received": 20, "bytes_sent": 30, "sessions": 1, )"
         R"("peak_sessions": 1, "refused_by_reason": {")" +
             reset + R"(": 1, "wrong_user": 1}})");
@@ -113,7 +118,7 @@ TEST_CASE("counters as JSON")
 TEST_CASE("counters as Prometheus reads them")
 {
     const auto text = to_prometheus(some(), "site_");
-    CHECK(text.find("# TYPE site_accepted_total counter\nsite_accepted_total 3\n") == 0);
+    CHECK(text.find("# TYPE site_accepted_total counter\nsite_accepted_total 4\n") == 0);
     CHECK(text.find("# TYPE site_sessions gauge\nsite_sessions 1\n") != text.npos);
     CHECK(text.find("# TYPE site_refused_total counter\n") != text.npos);
     CHECK(text.find("site_refused_total{reason=\"wrong_user\"} 1\n") != text.npos);

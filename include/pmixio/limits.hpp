@@ -15,7 +15,8 @@ struct limits {
     std::chrono::steady_clock::duration handshake = std::chrono::seconds(5);
     /// Payload of a handshake request.
     std::size_t handshake_bytes = 131'072;
-    /// Connections that are not admitted yet. The newest is refused; admitted peers are not affected.
+    /// Connections that are not admitted yet. The newest is refused; admitted peers are not affected. As many more may be on
+    /// their way here from other servers, see host/entrance.hpp.
     std::size_t pending_handshakes = 1'024;
     /// The same of one user of this machine, by the kernel's word, or of one address elsewhere.
     std::size_t pending_per_user = 256;

@@ -16,8 +16,14 @@ namespace pmixio {
 
 namespace event {
 
-/// A connection was accepted; its handshake begins.
+/// A connection was accepted, or taken over from another server; its handshake begins. It ends as one of the next three.
 struct accepted {};
+
+/// Another server takes it over. Views last for the call. What the peer claims is not proven.
+struct handed_over {
+    std::string_view nspace;
+    std::uint32_t rank = 0;
+};
 
 /// A connection ended without admission. Views last for the call. `nspace` is what the peer claimed, if it came so far.
 struct refused {
@@ -93,12 +99,13 @@ struct no_observer {};
 class counters {
 public:
     std::uint64_t accepted = 0, admitted = 0, refused = 0, timed_out = 0, malformed = 0, closed = 0;
-    std::uint64_t limits_reached = 0;
+    std::uint64_t limits_reached = 0, handed_over = 0;
     std::uint64_t messages_received = 0, messages_sent = 0, bytes_received = 0, bytes_sent = 0;
     std::uint64_t sessions = 0, peak_sessions = 0;
     std::map<std::string, std::uint64_t, std::less<>> refused_by_reason;
 
     void on(const event::accepted&) { ++accepted; }
+    void on(const event::handed_over&) { ++handed_over; }
     void on(const event::refused& e)
     {
         ++refused;

@@ -27,6 +27,11 @@ public:
         const auto user = e.uid ? fmt::format(" of user {}", *e.uid) : std::string();
         say("refused a connection{} as {}: {}", user, who(e.nspace, e.rank), e.why.message());
     }
+    void on(const event::handed_over& e)
+    {
+        if (!only_problems)
+            say("handed over a connection as {}", who(e.nspace, e.rank));
+    }
     void on(const event::limit_reached& e) { say("limit reached: {} ({})", e.which.message(), e.bound); }
     void on(const event::admitted& e)
     {
@@ -70,6 +75,7 @@ void each_counter(const counters& c, F f)
     f("admitted", c.admitted, false);
     f("refused", c.refused, false);
     f("timed_out", c.timed_out, false);
+    f("handed_over", c.handed_over, false);
     f("limits_reached", c.limits_reached, false);
     f("malformed", c.malformed, false);
     f("closed", c.closed, false);

@@ -39,7 +39,9 @@ struct storm_site : defaults {
 /// Takes its time to decide on an abort, so that some who asked are gone by then.
 struct storm_host {
     std::uint64_t connections = 0, finals = 0, losses = 0, aborts = 0;
+    entrance other; ///< for all whose job is not here
 
+    entrance elsewhere(std::string_view) const { return other; }
     void connected(const identity&) { ++connections; }
     void finalized(const requester&) { ++finals; }
     void lost(const requester&) { ++losses; }
@@ -54,8 +56,8 @@ struct storm_host {
 
 struct storm_plan {
     static constexpr unsigned width = 24; ///< clients at a time, each a pair of ranks of its own
-    static constexpr std::string_view nspace = "storm";
 
+    std::string_view nspace = "storm";
     asio::ip::tcp::endpoint at;
     std::uint64_t seed = 1;
     wire::rank_type first_rank = 0;
@@ -623,13 +625,15 @@ struct with_storm_host {
 
 /// A server that can be stormed by `storms` plans at a time, each of which has its own ranks.
 struct stormed : with_storm_host, running<storm_site, storm_host> {
-    explicit stormed(unsigned storms) : running(host), size(storms * 2 * storm_plan::width)
+    explicit stormed(unsigned storms, std::string_view nspace = "storm")
+        : running(host), stormed_job(nspace), size(storms * 2 * storm_plan::width)
     {
-        jobs.add({std::string(storm_plan::nspace), size, ::geteuid(), ::getegid()});
+        jobs.add({std::string(nspace), size, ::geteuid(), ::getegid()});
     }
     storm_plan plan(unsigned n, std::uint64_t seed)
     {
         storm_plan made;
+        made.nspace = stormed_job;
         made.at = at.local_endpoint();
         made.seed = seed;
         made.first_rank = n * 2 * storm_plan::width;
@@ -654,7 +658,7 @@ struct stormed : with_storm_host, running<storm_site, storm_host> {
         CHECK(run(io, under_test->drain(10s)));
         CHECK(under_test->held_gets() == 0);
         for (wire::rank_type rank = 0; rank != size; ++rank) // some never came again to fences of all
-            under_test->process_exited({std::string(storm_plan::nspace), rank});
+            under_test->process_exited({std::string(stormed_job), rank});
         CHECK(under_test->pending_collectives() == 0);
         {
             client good(*this, {"a", 0});
@@ -664,12 +668,13 @@ struct stormed : with_storm_host, running<storm_site, storm_host> {
         }
         until([&] { return under_test->sessions() == 0; });
         const auto& seen = under_test->observer();
-        CHECK(seen.accepted == seen.admitted + seen.refused);
+        CHECK(seen.accepted == seen.admitted + seen.refused + seen.handed_over);
         CHECK(seen.admitted == seen.closed);
         CHECK(seen.sessions == 0);
         CHECK(host.connections == seen.admitted);
     }
 
+    std::string_view stormed_job;
     wire::rank_type size;
 };
 

@@ -148,6 +148,15 @@ inline result<hello> parse_handshake(std::span<const std::byte> request,
     return said;
 }
 
+/// The request that a hello was read from by parse_handshake(stream).
+inline std::span<const std::byte> request_in(const hello& said) noexcept
+{
+    const auto* bytes = said.storage.get();
+    const auto size =
+        handshake_size(std::span<const std::byte, wire::frame_header_size>(bytes, wire::frame_header_size));
+    return {bytes, *size};
+}
+
 /// The attributes at the end of a request, in the encoding the peer named. Most hosts never need them.
 template <wire::buffer_ops_policy Encoding>
 result<std::vector<wire::info>> decode_attributes(const hello& said)

@@ -11,6 +11,7 @@
 #include <pmixio/host/collectives.hpp>
 #include <pmixio/host/credentials.hpp>
 #include <pmixio/host/deadlines.hpp>
+#include <pmixio/host/entrance.hpp>
 #include <pmixio/host/events.hpp>
 #include <pmixio/host/forwarding.hpp>
 #include <pmixio/host/logging.hpp>
@@ -41,6 +42,7 @@
 #include <iterator>
 #include <list>
 #include <map>
+#include <memory>
 #include <new>
 #include <optional>
 #include <stdexcept>
@@ -69,7 +71,7 @@ struct server_settings {
 };
 
 /// One PMIx server for the processes of one node. Everything happens on its executor, which must run one function at a
-/// time: a single-threaded context or a strand. Several servers in one process share nothing.
+/// time: a single-threaded context or a strand. Several servers in one process share nothing, and may each have a thread.
 ///
 /// A connection's way is admit(); its stages are public: parse_handshake, resolve, validate, introduce (for tools only) and
 /// reply. State changes in the last of them only, after the peer's identity is proven.
@@ -165,10 +167,20 @@ public:
     }
 
     /// The whole way from a connection to a session, under the handshake's deadline. Completes when the peer is admitted,
-    /// and served from then on; or refused, told so if its release listens, and closed: with the reason.
+    /// and served from then on; or refused, told so if its release listens, and closed: with the reason; or handed over, if
+    /// the host knows a server `elsewhere`.
     asio::awaitable<result<void>> admit(Stream connection)
     {
         return admit_one(core_, std::move(connection), std::nullopt);
+    }
+
+    /// For the host's `elsewhere` at other servers, see upcalls.hpp: what comes this way is admitted as if it had just been
+    /// accepted here, and its handshake's time begins anew. On the way there is no deadline: this server's context must run, and be
+    /// one that other threads can post to.
+    pmixio::entrance entrance() const
+        requires std::same_as<Stream, socket>
+    {
+        return pmixio::entrance(core_->arrivals);
     }
 
     /// hello -> claim. Changes nothing.
@@ -272,17 +284,22 @@ private:
             accepted = next(); // before the host hears of this one: it may destroy the listener
             typename core::arrival come;
             if (!self->admit_at_once(*connection, come))
-                try {
-                    asio::co_spawn(self->executor, admit_one(self, *std::move(connection), std::move(come)),
-                                   forget);
-                } catch (const std::bad_alloc&) {
-                    self->refuse(*connection, std::make_error_code(std::errc::not_enough_memory), come.who);
-                }
+                admit_later(self, *connection, come);
             if (turn % core::accepted_at_a_time != 0)
                 continue;
             co_await asio::post(self->executor, asio::use_awaitable); // others have their turn
             if (cancellation.cancelled() != asio::cancellation_type::none)
                 co_return make_error_code(asio::error::operation_aborted);
+        }
+    }
+
+    /// Goes on where admit_at_once() has to wait.
+    static void admit_later(const core_pointer& self, Stream& connection, typename core::arrival& come)
+    {
+        try {
+            asio::co_spawn(self->executor, admit_one(self, std::move(connection), std::move(come)), forget);
+        } catch (const std::bad_alloc&) {
+            self->refuse(connection, std::make_error_code(std::errc::not_enough_memory), come.who);
         }
     }
 
@@ -308,6 +325,8 @@ private:
             if (!said)
                 co_return self->refuse(connection,
                                        waiting.expired() ? fault::handshake_timeout : said.error(), come.who);
+            if (const auto done = self->hand_over(connection, come, *said, request_in(*said)))
+                co_return *done;
 
             const auto matched = self->recognise(*std::move(said), come.who);
             if (!matched)
@@ -438,6 +457,11 @@ struct server<P, Host, Stream>::core : detail::local_counted {
           leftovers(jobs, settings.limits.cleanup_bytes), logged(settings.limits.log_bytes)
     {
         upcall::check<Host>();
+        static_assert(std::same_as<Stream, socket> || !upcall::elsewhere::in<Host>,
+                      "only a pmixio::socket can be handed over");
+        if constexpr (std::same_as<Stream, socket>)
+            arrivals = std::make_shared<detail::inbox>(executor, settings.limits,
+                                                       [this](auto come) { take_over(std::move(come)); });
         if constexpr (upcall::fence::in<Host> || upcall::connect::in<Host> || upcall::disconnect::in<Host> ||
                       upcall::group_construct::in<Host> || upcall::group_destruct::in<Host>) {
             together.host.ask = [this](wire::command kind, message::group_construct joined,
@@ -511,6 +535,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         result<security::kernel_peer> kernel = fault::kernel_unavailable;
         std::uint64_t owner = 0;
         wire::byte_buffer sent;
+        bool stays = false; ///< it is not to be handed over
     };
     static constexpr unsigned accepted_at_a_time = 32;
 
@@ -519,12 +544,8 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     std::optional<result<void>> admit_at_once(Stream& connection, arrival& come)
     {
         detail::tell(settings.observer, event::accepted{});
-        const auto confirm = [&] {
-            if (come.kernel && !still_there(connection))
-                come.kernel = fault::kernel_unknown, come.who.uid.reset();
-        };
         const auto refused = [&](std::error_code why) {
-            confirm();
+            confirm(connection, come);
             return std::optional<result<void>>(refuse(connection, why, come.who));
         };
         try {
@@ -542,7 +563,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             const auto n = failed ? 0 : connection.read_some(asio::buffer(bytes), failed);
             const auto request = std::span(bytes).first(n);
             const auto later = [&] {
-                confirm();
+                confirm(connection, come);
                 come.sent.assign(request.begin(), request.end());
                 return std::nullopt;
             };
@@ -552,28 +573,110 @@ struct server<P, Host, Stream>::core : detail::local_counted {
                 return refused(failed == asio::error::eof ? make_error_code(fault::closed_by_peer) : failed);
             if (!is_whole_request(request, settings.limits.handshake_bytes))
                 return later();
-            auto said = parse_handshake(request, settings.limits.handshake_bytes);
-            if (!said)
-                return refused(said.error());
-            const auto matched = recognise(*std::move(said), come.who);
-            if (!matched)
-                return refused(matched.error());
-            if (waits(*matched))
-                return later();
-            const auto proven = validate_at_once<P>(*matched, settings.policies, come.kernel);
-            if (!proven)
-                return refused(proven.error());
-            const auto index = reply(std::move(connection), *proven);
-            return index ? result<void>() : result<void>(index.error());
+            const auto done = answer_at_once(connection, come, request);
+            return done ? done : later();
         } catch (const std::bad_alloc&) { // before reply(), which does not throw it
             return refused(std::make_error_code(std::errc::not_enough_memory));
         }
     }
 
-    result<claim> recognise(hello said, acquaintance& who) const
+    /// What the kernel said holds from here on, or is forgotten.
+    static void confirm(const Stream& connection, arrival& come)
+    {
+        if (come.kernel && !still_there(connection))
+            come.kernel = fault::kernel_unknown, come.who.uid.reset();
+    }
+
+    /// The same from a whole request on. Throws std::bad_alloc before reply() only.
+    std::optional<result<void>> answer_at_once(Stream& connection, arrival& come,
+                                               std::span<const std::byte> request)
+    {
+        const auto refused = [&](std::error_code why) {
+            confirm(connection, come);
+            return std::optional<result<void>>(refuse(connection, why, come.who));
+        };
+        auto said = parse_handshake(request, settings.limits.handshake_bytes);
+        if (!said)
+            return refused(said.error());
+        if (const auto done = hand_over(connection, come, *said, request))
+            return done;
+        const auto matched = recognise(*std::move(said), come.who);
+        if (!matched)
+            return refused(matched.error());
+        if (waits(*matched))
+            return std::nullopt;
+        const auto proven = validate_at_once<P>(*matched, settings.policies, come.kernel);
+        if (!proven)
+            return refused(proven.error());
+        const auto index = reply(std::move(connection), *proven);
+        return index ? result<void>() : result<void>(index.error());
+    }
+
+    /// Gives a peer whose namespace is not known here to the server that the host says has it. None: it stays.
+    std::optional<result<void>> hand_over(Stream& connection, arrival& come, const hello& said,
+                                          std::span<const std::byte> request)
+    {
+        if constexpr (upcall::elsewhere::in<Host>) {
+            if (std::exchange(come.stays, true) || said.nspace.value_or("").empty() ||
+                jobs.find(*said.nspace))
+                return std::nullopt;
+            const pmixio::entrance there = host->elsewhere(*said.nspace);
+            meet(said, come.who);
+            confirm(connection, come);
+            detail::passage on;
+            on.request.assign(request.begin(), request.end());
+            on.kernel = come.kernel;
+            on.owner = come.owner;
+            if (const auto went = there.pass(connection, std::move(on)))
+                detail::tell(settings.observer, event::handed_over{*said.nspace, said.rank});
+            else if (went.error() == fault::unknown_namespace)
+                return std::nullopt;
+            else
+                return refuse(connection, went.error(), come.who);
+            return result<void>();
+        }
+        return std::nullopt;
+    }
+
+    /// What another server has handed over.
+    void take_over(detail::passage come)
+    {
+        const core_pointer keep(this);
+        detail::tell(settings.observer, event::accepted{});
+        arrival known{{{}, {}, {}}, come.kernel, come.owner, {}, true};
+        if (come.kernel)
+            known.who.uid = come.kernel->uid;
+        Stream connection(asio::ip::tcp::socket(executor), come.local, come.remote);
+        try {
+            std::error_code failed;
+            connection.assign(come.local.protocol(), come.connection.get(), failed);
+            if (!failed)
+                come.connection.release();
+            if (!failed)
+                connection.non_blocking(true, failed);
+            const auto room = failed ? result<void>(failed) : room_for(come.owner);
+            if (!room) {
+                if (const auto said = parse_handshake(come.request, settings.limits.handshake_bytes))
+                    meet(*said, known.who);
+                refuse(connection, room.error(), known.who);
+            } else if (!answer_at_once(connection, known, come.request)) {
+                known.sent = std::move(come.request);
+                admit_later(keep, connection, known);
+            }
+        } catch (const std::bad_alloc&) {
+            refuse(connection, std::make_error_code(std::errc::not_enough_memory), known.who);
+        }
+    }
+
+    static void meet(const hello& said, acquaintance& who)
     {
         who.release = said.release;
         who.claimed = {std::string(said.nspace.value_or("")), said.rank};
+    }
+
+    result<claim> recognise(hello said, acquaintance& who) const
+    {
+        meet(said, who);
         auto matched = pmixio::resolve<P>(std::move(said), jobs, settings.offered);
         if (matched && P::security::exchanges[matched->security])
             who.release = deaf_release; // a status would be taken for a step of the exchange
@@ -906,6 +1009,11 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         if (!std::exchange(stopped, true)) // their coroutines end later, and tell nobody
             for (auto pending = handshakes.size(); pending != 0; --pending)
                 detail::tell(settings.observer, event::refused{fault::closed_by_us, {}, 0, {}});
+        if (arrivals)
+            for ([[maybe_unused]] const auto& each : arrivals->close()) {
+                detail::tell(settings.observer, event::accepted{});
+                detail::tell(settings.observer, event::refused{fault::closed_by_us, {}, 0, {}});
+            }
         handshakes.cancel();
         close_sessions({});
         clean_up(leftovers.all());
@@ -1353,6 +1461,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     server_settings<P> settings;
     result<security::kernel_lookup> kernel;
     queue handshakes;
+    std::shared_ptr<detail::inbox> arrivals; ///< none if a Stream cannot be handed over
     detail::blocking_pool pool;
     credential_desk<P> credentials;
     deadlines<typename P::clock> clock;

@@ -3,6 +3,7 @@
 
 #include <pmixio/detail/asio.hpp>
 #include <pmixio/handshake/identity.hpp>
+#include <pmixio/host/entrance.hpp>
 #include <pmixio/host/logging.hpp>
 #include <pmixio/host/requester.hpp>
 #include <pmixio/host/signals.hpp>
@@ -16,6 +17,7 @@
 
 #include <concepts>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -41,7 +43,7 @@ struct tool_request {
 /// the operation that was cancelled. What it awaits on another thread's executor must not be cancelled: reset the
 /// cancellation state first. `requester::uid` is proven; what the message says of its sender is not.
 ///
-/// The others are told, and must not throw.
+/// The others are told, or answer at once, and must not throw.
 namespace upcall {
 
 template <class Result, class... Arguments>
@@ -96,6 +98,12 @@ struct completes : form<asio::awaitable<wire::status>, Request> {};
                 return !requires { &together<Host>::NAME; };                                                 \
         }                                                                                                    \
     }
+
+/// A peer has come whose namespace this server does not know: which other server of this process has it? The connection goes
+/// that way as it is, and is not handed over again. An entrance that leads nowhere: none; the peer stays, as do all without
+/// a namespace. Called before anything is answered or proven, on this server's thread, and must return at once; what it
+/// looks at is the host's to keep safe, e.g. a copy for each server. Without it: all stay.
+PMIXIO_UPCALL(elsewhere, "entrance elsewhere(std::string_view nspace)", form<entrance, std::string_view>);
 
 /// A peer was admitted and answered.
 PMIXIO_UPCALL(connected, "void connected(const identity&)", form<void, const identity&>);
@@ -236,7 +244,8 @@ constexpr void check()
         type_identity<query>(), type_identity<upcall::log_entry>(), type_identity<upcall::log>(),
         type_identity<upcall::signal>(), type_identity<job_control>(), type_identity<monitor>(),
         type_identity<allocate>(), type_identity<fabric_register>(), type_identity<fabric_update>(),
-        type_identity<get_credential>(), type_identity<validate_credential>(), type_identity<iof_push>()));
+        type_identity<get_credential>(), type_identity<validate_credential>(), type_identity<iof_push>(),
+        type_identity<elsewhere>()));
     static_assert(keeps_publications<Host> || !(publish::in<Host> || lookup::in<Host> || unpublish::in<Host>),
                   "a host has all of publish, lookup and unpublish, or none");
 }
