@@ -132,6 +132,23 @@ def minimal_host():
         run(launch, 4, programs / client)
 
 
+def contexts_host():
+    """Clients of each job come to one port, and get to the server that has their job."""
+    short("contexts_host.cpp", 120)
+    launch = examples / "contexts_host"
+    assert "usage" in run(launch, status=2).stderr
+    run(launch, 2, 2, "/no/such/program", status=127)
+    run(launch, 2, 2, "sh", "-c", "exit $PMIX_RANK", status=1)
+    handed_over = 0
+    for client in ("scale", "fences", "waiting_get"):
+        if not (programs / client).exists():
+            sys.exit(77)
+        said = re.findall(r"job\d: (\d+) admitted, (\d+) handed over", run(launch, 2, 8, programs / client).stderr)
+        assert [int(admitted) for admitted, _ in said] == [8, 8], said
+        handed_over += sum(int(n) for _, n in said)
+    assert handed_over, "the kernel gave each server all of its own, and nobody else"
+
+
 def custom_host():
     """Its three upcalls have the last word."""
     short("custom_host.cpp", 99)
@@ -208,4 +225,4 @@ def pmixrun():
 
 
 {"host_server": host_server, "custom_security": custom_security, "cgroup_security": cgroup_security,
- "minimal_host": minimal_host, "custom_host": custom_host, "pmixrun": pmixrun}[what]()
+ "minimal_host": minimal_host, "contexts_host": contexts_host, "custom_host": custom_host, "pmixrun": pmixrun}[what]()

@@ -1,6 +1,7 @@
 // A connection that is accepted by one server, and served by another.
 #include "../support/run.hpp"
 #include "../support/served.hpp"
+#include "../support/vectors.hpp"
 
 #include <pmixio/security/dummy_handshake.hpp>
 
@@ -9,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -110,6 +112,33 @@ TEST_CASE("a peer whose job another server has is served there, whenever its req
     CHECK(s.seen_here().handed_over == 4);
     CHECK(s.seen_here().admitted + s.seen_here().refused == 0);
     CHECK(s.seen_there().accepted == 4);
+}
+
+TEST_CASE("every recorded client and tool of a job is handed over")
+{
+    struct claimed_site : defaults {
+        using security = securities<security::native_claimed, security::none>;
+        using observer = counters;
+    };
+    neighbours<claimed_site> s;
+    std::uint64_t handed_over = 0;
+    for (const auto& name : test::names("")) {
+        if (!name.ends_with("client.request") && !name.ends_with("client-none.request"))
+            continue;
+        CAPTURE(name);
+        const auto request = test::load(name).bytes;
+        const auto said = parse_handshake(std::span<const std::byte>(request)).value();
+        if (!s.there->jobs.find(*said.nspace))
+            s.there->jobs.add({std::string(*said.nspace), 64, 0, 0}); // recorded as root
+        s.host_here.others[std::string(*said.nspace)] = s.there->under_test->entrance();
+        client c(s);
+        c.write(request);
+        CHECK(show(c.read(8)).starts_with("00 00 00 00"));
+        ++handed_over;
+    }
+    CHECK(handed_over >= 12);
+    CHECK(s.seen_here().handed_over == handed_over);
+    CHECK(s.seen_there().admitted == handed_over);
 }
 
 TEST_CASE("who is known where he comes stays, and so does a tool without a name")
