@@ -3,6 +3,8 @@
 // load handshakes URI NSPACE RANKS COUNT CONCURRENCY [OPTIONS]   connect, identify, and leave as the options say
 // load messages   URI NSPACE RANKS COUNT CONNECTIONS DEPTH       requests, DEPTH at a time on each connection
 // load hold       URI NSPACE RANKS COUNT                         so many connections at once, and the end of all
+// URI and NSPACE may be lists of several, divided by commas: connections take turns.
+//   --job          requests are for the job's data, which cost the server more than the load; not commits of nothing
 //   --abrupt       close after the answer, instead of FINALIZE and its answer
 //   --stalled N    so many connections that send half a header, beside the others
 //   --pid N        of the server: its CPU time (the scheduler's account of all its threads) and resident memory
@@ -22,6 +24,7 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -33,11 +36,11 @@ using clock_type = std::chrono::steady_clock;
 using bytes = std::vector<char>;
 
 struct {
-    ::sockaddr_in server{};
-    std::string nspace;
+    std::vector<::sockaddr_in> servers;
+    std::vector<std::string> nspaces;
     std::uint32_t ranks = 1;
     std::size_t count = 0, concurrency = 1, depth = 1, stalled = 0;
-    bool abrupt = false;
+    bool abrupt = false, job = false;
     int pid = 0, settle = 200;
 } plan;
 
@@ -74,9 +77,10 @@ void put32(bytes& to, std::uint32_t n)
         to.push_back(static_cast<char>(n >> shift));
 }
 
-/// handshake.md section 2: as a client of 4.2.2 that proves itself by `native`.
-bytes handshake(std::uint32_t rank)
+/// handshake.md section 2: as a client of 4.2.2 that proves itself by `native`. `n`: of the connection.
+bytes handshake(std::size_t n)
 {
+    const auto rank = static_cast<std::uint32_t>(n / plan.nspaces.size() % plan.ranks);
     const auto text = [](bytes& to, const std::string& s) {
         to.insert(to.end(), s.c_str(), s.c_str() + s.size() + 1);
     };
@@ -87,7 +91,7 @@ bytes handshake(std::uint32_t rank)
     const auto raw = reinterpret_cast<const char*>(credential);
     payload.insert(payload.end(), raw, raw + sizeof credential);
     payload.push_back(0);
-    text(payload, plan.nspace);
+    text(payload, plan.nspaces[n % plan.nspaces.size()]);
     put32(payload, rank);
     text(payload, "4.2.2");
     text(payload, "v41");
@@ -101,7 +105,7 @@ bytes handshake(std::uint32_t rank)
     return all;
 }
 
-/// A request of no more than its command, whose answer is a lone status.
+/// A request of no more than its command.
 bytes request(std::uint32_t index, std::uint32_t tag, char command)
 {
     bytes all;
@@ -109,13 +113,25 @@ bytes request(std::uint32_t index, std::uint32_t tag, char command)
     all.push_back(2), all.push_back(command);
     return all;
 }
-constexpr char commit = 2, finalize = 5;
-constexpr std::size_t greeting_size = 8, answer_size = 18;
+constexpr char job_data = 0, commit = 2, finalize = 5;
+constexpr std::size_t greeting_size = 8, header_size = 16;
+constexpr std::size_t answer_size = 18; ///< of a lone status
 
-int open_socket()
+/// Bytes of the frame that begins here; more than there are if it is not whole.
+std::size_t frame_size(const char* at, std::size_t have)
 {
+    std::uint32_t payload = 0;
+    if (have < header_size)
+        return header_size;
+    std::memcpy(&payload, at + 8, sizeof payload);
+    return header_size + __builtin_bswap32(payload);
+}
+
+int open_socket(std::size_t n)
+{
+    const auto& to = plan.servers[n % plan.servers.size()];
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || ::connect(fd, reinterpret_cast<const ::sockaddr*>(&plan.server), sizeof plan.server) != 0)
+    if (fd < 0 || ::connect(fd, reinterpret_cast<const ::sockaddr*>(&to), sizeof to) != 0)
         fail(std::string("connect: ") + std::strerror(errno));
     bench::no_delay(fd);
     return fd;
@@ -163,6 +179,8 @@ double nanoseconds(clock_type::duration d) { return std::chrono::duration<double
 
 void print(double seconds, double cpu, std::vector<double>& latencies, const std::string& more = {})
 {
+    const auto ended =
+        nanoseconds(clock_type::now().time_since_epoch()) / 1e9; // by a clock that all programs share
     std::sort(latencies.begin(), latencies.end());
     const auto at = [&](double part) {
         return latencies.empty() ? 0
@@ -172,34 +190,34 @@ void print(double seconds, double cpu, std::vector<double>& latencies, const std
     };
     std::printf("{\"count\": %zu, \"seconds\": %.6f, \"cpu_ns\": %.1f, \"rate\": %.1f, \"p50_ns\": %.0f, "
                 "\"p90_ns\": %.0f, \"p99_ns\": %.0f, "
-                "\"max_ns\": %.0f%s}\n",
+                "\"max_ns\": %.0f, \"ended\": %.6f%s}\n",
                 plan.count, seconds, cpu / static_cast<double>(plan.count),
                 static_cast<double>(plan.count) / seconds, at(0.5), at(0.9), at(0.99),
-                latencies.empty() ? 0 : latencies.back(), more.c_str());
+                latencies.empty() ? 0 : latencies.back(), ended, more.c_str());
 }
 
 void handshakes()
 {
     for (std::size_t i = 0; i != plan.stalled; ++i)
-        send_all(open_socket(), bytes(8, static_cast<char>(0xff)));
+        send_all(open_socket(i), bytes(8, static_cast<char>(0xff)));
     struct under_way {
         clock_type::time_point since;
         bool leaving = false;
     };
     std::vector<under_way> all(70'000);
     std::vector<bytes> requests;
-    for (std::uint32_t rank = 0; rank != plan.ranks; ++rank)
-        requests.push_back(handshake(rank));
+    for (std::size_t n = 0; n != plan.ranks * plan.nspaces.size(); ++n)
+        requests.push_back(handshake(n));
     poller queue;
     std::size_t begun = 0, done = 0;
     std::vector<double> latencies;
     latencies.reserve(plan.count);
     const auto begin = [&] {
         const auto now = clock_type::now();
-        const int fd = open_socket();
+        const int fd = open_socket(begun);
         all[static_cast<std::size_t>(fd)] = {now};
         queue.add(fd);
-        send_all(fd, requests[begun++ % plan.ranks]);
+        send_all(fd, requests[begun++ % requests.size()]);
     };
     const auto cpu = cpu_time();
     const auto started = clock_type::now();
@@ -233,10 +251,10 @@ void handshakes()
     print(seconds, cpu_time() - cpu, latencies);
 }
 
-std::uint32_t join(int fd, std::uint32_t rank)
+std::uint32_t join(int fd, std::size_t n)
 {
     char greeting[greeting_size];
-    send_all(fd, handshake(rank));
+    send_all(fd, handshake(n));
     read_all(fd, greeting, sizeof greeting);
     if (std::memcmp(greeting, "\0\0\0\0", 4) != 0)
         fail("refused");
@@ -261,7 +279,7 @@ void messages()
         auto& to = peers[static_cast<std::size_t>(fd)];
         bytes all;
         for (; n != 0 && sent != plan.count; --n, ++sent) {
-            const auto one = request(to.index, ++to.tag, commit);
+            const auto one = request(to.index, ++to.tag, plan.job ? job_data : commit);
             all.insert(all.end(), one.begin(), one.end());
             to.sent.push_back(clock_type::now());
         }
@@ -270,8 +288,8 @@ void messages()
     };
     std::vector<int> connections;
     for (std::size_t i = 0; i != plan.concurrency; ++i) {
-        const int fd = open_socket();
-        peers[static_cast<std::size_t>(fd)].index = join(fd, static_cast<std::uint32_t>(i % plan.ranks));
+        const int fd = open_socket(i);
+        peers[static_cast<std::size_t>(fd)].index = join(fd, i);
         queue.add(fd);
         connections.push_back(fd);
     }
@@ -282,18 +300,20 @@ void messages()
     while (done != plan.count)
         queue.wait([&](int fd) {
             auto& from = peers[static_cast<std::size_t>(fd)];
-            char got[16 * 1024];
+            static char got[256 * 1024];
             const auto n = ::read(fd, got, sizeof got);
             if (n <= 0)
                 fail("the server has closed a connection");
             from.rest.insert(from.rest.end(), got, got + n);
-            const auto answers = from.rest.size() / answer_size;
-            for (std::size_t i = 0; i != answers; ++i) {
+            std::size_t answers = 0, used = 0;
+            for (std::size_t size;
+                 used + (size = frame_size(from.rest.data() + used, from.rest.size() - used)) <=
+                 from.rest.size();
+                 used += size, ++answers) {
                 latencies.push_back(nanoseconds(clock_type::now() - from.sent.front()));
                 from.sent.pop_front();
             }
-            from.rest.erase(from.rest.begin(),
-                            from.rest.begin() + static_cast<std::ptrdiff_t>(answers * answer_size));
+            from.rest.erase(from.rest.begin(), from.rest.begin() + static_cast<std::ptrdiff_t>(used));
             done += answers;
             ask(fd, answers);
         });
@@ -310,8 +330,8 @@ void hold()
     std::vector<double> latencies;
     for (std::size_t i = 0; i != plan.count; ++i) {
         const auto since = clock_type::now();
-        connections.push_back(open_socket());
-        join(connections.back(), static_cast<std::uint32_t>(i % plan.ranks));
+        connections.push_back(open_socket(i));
+        join(connections.back(), i);
         latencies.push_back(nanoseconds(clock_type::now() - since));
     }
     const auto seconds = nanoseconds(clock_type::now() - started) / 1e9;
@@ -328,6 +348,15 @@ void hold()
     print(seconds, spent, latencies, more);
 }
 
+std::vector<std::string> parts_of(const std::string& list)
+{
+    std::vector<std::string> parts;
+    std::istringstream in(list);
+    for (std::string each; std::getline(in, each, ',');)
+        parts.push_back(each);
+    return parts;
+}
+
 void parse(int argc, char** argv)
 {
     std::vector<std::string> words;
@@ -335,6 +364,8 @@ void parse(int argc, char** argv)
         const std::string word = argv[i];
         if (word == "--abrupt")
             plan.abrupt = true;
+        else if (word == "--job")
+            plan.job = true;
         else if (i + 1 != argc && word == "--pid")
             plan.pid = std::atoi(argv[++i]);
         else if (i + 1 != argc && word == "--settle")
@@ -346,12 +377,14 @@ void parse(int argc, char** argv)
     }
     if (words.size() < 5)
         fail("usage: load handshakes|messages|hold URI NSPACE RANKS COUNT [CONCURRENCY [DEPTH]] [OPTIONS]");
-    const auto& uri = words[1];
-    const auto host = uri.find("//"), port = uri.rfind(':');
-    plan.server.sin_family = AF_INET;
-    plan.server.sin_port = htons(static_cast<std::uint16_t>(std::stoul(uri.substr(port + 1))));
-    ::inet_pton(AF_INET, uri.substr(host + 2, port - host - 2).c_str(), &plan.server.sin_addr);
-    plan.nspace = words[2];
+    for (const auto& uri : parts_of(words[1])) {
+        const auto host = uri.find("//"), port = uri.rfind(':');
+        auto& server = plan.servers.emplace_back();
+        server.sin_family = AF_INET;
+        server.sin_port = htons(static_cast<std::uint16_t>(std::stoul(uri.substr(port + 1))));
+        ::inet_pton(AF_INET, uri.substr(host + 2, port - host - 2).c_str(), &server.sin_addr);
+    }
+    plan.nspaces = parts_of(words[2]);
     plan.ranks = static_cast<std::uint32_t>(std::stoul(words[3]));
     plan.count = std::stoul(words[4]);
     plan.concurrency = words.size() > 5 ? std::stoul(words[5]) : 1;

@@ -10,5 +10,5 @@ install_packages g++ meson ninja-build pkg-config python3 libasio-dev libfmt-dev
 build=build/bench
 mkdir -p build
 [ -f $build/build.ninja ] || meson setup --buildtype=release -Db_ndebug=true $build >$build.txt || { cat $build.txt; exit 1; }
-ninja -C $build examples/pmixrun bench/{floor,neighbour,load,codecs,client,libpmix_host}
+ninja -C $build examples/pmixrun bench/{floor,neighbour,load,codecs,client,libpmix_host,contexts}
 exec python3 bench/run.py $build "$@"
