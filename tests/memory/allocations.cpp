@@ -8,12 +8,14 @@
 
 #include <array>
 #include <cstdlib>
+#include <deque>
 #include <limits>
 #include <map>
 #include <new>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace {
@@ -116,6 +118,61 @@ TEST_CASE("an admission for which there is no memory is refused, and the next on
         CHECK(test::run(s.io, s.under_test->admit(test::memory_socket(next))));
         s.under_test->close_sessions();
         poll(s);
+    }
+    CHECK(met > 5);
+}
+
+TEST_CASE("a connection that cannot be handed over for want of memory is refused at one of its ends, and the "
+          "next one is not")
+{
+    struct pointing_host {
+        entrance there;
+        entrance elsewhere(std::string_view) const { return there; }
+    };
+    std::size_t met = 0;
+    for (bool failed = true; failed; ++met) {
+        CAPTURE(met);
+        asio::io_context io;
+        registry near_jobs{{"a", 1, ::geteuid(), ::getegid()}}, far_jobs{{"b", 1, ::geteuid(), ::getegid()}};
+        server<test::open_site> far(io.get_executor(), far_jobs);
+        pointing_host host{far.entrance()};
+        server<test::open_site, pointing_host> near(io.get_executor(), near_jobs, host);
+        listener at(io, loopback());
+        std::deque<asio::ip::tcp::socket> peers;
+        const auto come = [&] {
+            peers.emplace_back(io).connect(at.local_endpoint());
+            asio::write(peers.back(), asio::buffer(test::hello_bytes({"b", 0}, "6.1.0")));
+            return test::run(io, at.accept()).value();
+        };
+        auto first = come();
+        bool begun = false;
+        {
+            std::optional<test::task<result<void>>> admission;
+            const failing_allocation here(met);
+            try {
+                auto operation = near.admit(std::move(first));
+                const exempt spawning;
+                admission.emplace(io, std::move(operation));
+                begun = true;
+            } catch (const std::bad_alloc&) { // the caller's
+            }
+            try {
+                io.restart(), io.poll();
+            } catch (const std::bad_alloc&) { // Asio's, for telling that the coroutine has ended
+            }
+            failed = failing_allocation::met();
+        }
+        io.restart(), io.poll();
+        const auto &seen_near = near.observer(), &seen_far = far.observer();
+        CHECK(seen_near.accepted == begun);
+        CHECK(seen_near.accepted == seen_near.refused + seen_near.handed_over);
+        CHECK(seen_far.accepted == seen_near.handed_over);
+        CHECK(seen_far.accepted == seen_far.refused + seen_far.admitted);
+        const auto before = seen_far.admitted;
+        CHECK((before == 1 || failed));
+        CHECK(test::run(io, near.admit(come())));
+        io.restart(), io.poll();
+        CHECK(seen_far.admitted == before + 1);
     }
     CHECK(met > 5);
 }
