@@ -95,15 +95,14 @@ def spread(kind, server, ranks, count, *more):
         return {"rate": rate, "cpu_ns": (cpu_ns(pid) - before) / (generators * count)}
 
 
-def job(server, ranks, fences):
-    """A whole job of real clients: its seconds, and what a fence took."""
-    client = [programs / "client", fences]
+def job(server, ranks, fences, gets=1):
+    """A whole job of real clients: its seconds, and what a fence and a get took."""
+    client = [programs / "client", fences, gets]
     command = {"pmixio": [pmixrun, "-n", ranks, "--", *client], "libpmix": [programs / "libpmix_host", NSPACE, ranks, *client]}
     began = time.monotonic()
     run = subprocess.run(words(command[server], False), check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     seconds = time.monotonic() - began
-    fence = re.search(r"fence_ns (\d+)", run.stdout)
-    return {"seconds": seconds, "fence_ns": float(fence[1]) if fence else None}
+    return {"seconds": seconds} | {what: float(ns) for what, ns in re.findall(r"(\w+_ns) (\d+)", run.stdout)}
 
 
 def cells():
@@ -125,7 +124,7 @@ def cells():
     yield "messages of contexts", list(CONTEXTS), lambda s: spread("messages", s, 64, 3200000 // scale, 32, 8)
     yield "job data of contexts", list(CONTEXTS), lambda s: spread("messages", s, 64, 80000 // scale, 32, 8, "--job")
     if "libpmix" in SERVERS:
-        yield "fence of 8", peers, lambda s: job(s, 8, 2000 // scale)
+        yield "fence of 8", peers, lambda s: job(s, 8, 4000 // scale, gets=7)
         for ranks in (16, 64, 128, 256) if not args.quick else (16, 64):
             yield f"job of {ranks}", peers, lambda s, n=ranks: job(s, n, 0)
 
@@ -205,6 +204,7 @@ def table(results, parsing):
     theirs = [each["kept_each"] for each in results[held].get("libpmix", [])]
     row("bytes kept per connection that has ended", own(held, "kept_each"), f"libpmix {shown(theirs, '{:.0f}')}", 64, form="{:.0f}")
     row("fence of 8 real ranks, x libpmix", ratio("fence of 8", "fence_ns", "pmixio", "libpmix"), "1", 0.75)
+    row("get among 8 real ranks, x libpmix", ratio("fence of 8", "get_ns", "pmixio", "libpmix"), "1", None)
     for cell in results:
         if cell.startswith("job of "):
             row(f"{cell} real ranks, x libpmix", ratio(cell, "seconds", "pmixio", "libpmix"), "1", 0.85)
