@@ -111,7 +111,7 @@ def cells():
     for name, ranks, pinned, count in (("pinned", 64, True, 20000), ("free, 1,024 ranks", 1024, False, 20000),
                                        ("free, 16,384 ranks", 16384, False, 20000)):
         yield f"handshakes {name}", every, lambda s, r=ranks, p=pinned, n=count: load("handshakes", s, r, n // scale, 16, pinned=p)
-    yield "handshakes abrupt", every, lambda s: load("handshakes", s, 64, 10000 // scale, 16, "--abrupt", pinned=True)
+    yield "handshakes abrupt", every, lambda s: load("handshakes", s, 64, 4000 // scale, 16, "--abrupt", pinned=True)
     for stalled in (0, 1, 16, 1024):
         yield (f"handshakes beside {stalled} stalled", ["pmixio"],
                lambda s, n=stalled: load("handshakes", s, 64, 10000 // scale, 16, "--stalled", n))
@@ -120,9 +120,9 @@ def cells():
     yield f"hold {held:,}", every, lambda s: load("hold", s, held, held)
     yield "messages 1 x 1", every, lambda s: load("messages", s, 64, 40000 // scale, 1, 1, pinned=True)
     yield "messages 16 x 8", every, lambda s: load("messages", s, 64, 200000 // scale, 16, 8, pinned=True)
-    yield "handshakes of contexts", list(CONTEXTS), lambda s: spread("handshakes", s, 64, 80000 // scale, 32)
-    yield "messages of contexts", list(CONTEXTS), lambda s: spread("messages", s, 64, 3200000 // scale, 32, 8)
-    yield "job data of contexts", list(CONTEXTS), lambda s: spread("messages", s, 64, 80000 // scale, 32, 8, "--job")
+    yield "handshakes of contexts", list(CONTEXTS), lambda s: spread("handshakes", s, 64, 16000 // scale, 32)
+    yield "messages of contexts", list(CONTEXTS), lambda s: spread("messages", s, 64, 400000 // scale, 32, 8)
+    yield "job data of contexts", list(CONTEXTS), lambda s: spread("messages", s, 64, 100000 // scale, 32, 8, "--job")
     if "libpmix" in SERVERS:
         yield "fence of 8", peers, lambda s: job(s, 8, 4000 // scale, gets=7)
         for ranks in (16, 64, 128, 256) if not args.quick else (16, 64):
