@@ -8,7 +8,6 @@
 
 #include <cstdlib>
 #include <deque>
-#include <map>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -19,16 +18,6 @@ namespace {
 struct site : pmixio::defaults {
     using security = pmixio::securities<pmixio::security::native>;
     using observer = pmixio::counters;
-};
-
-struct signpost {
-    std::map<std::string, pmixio::entrance, std::less<>> jobs;
-
-    pmixio::entrance elsewhere(std::string_view nspace) const
-    {
-        const auto at = jobs.find(nspace);
-        return at == jobs.end() ? pmixio::entrance() : at->second;
-    }
 };
 
 struct place {
@@ -47,8 +36,8 @@ struct place {
     const std::string name;
     asio::io_context io{1};
     pmixio::registry jobs;
-    signpost others;
-    pmixio::server<site, signpost> pmix;
+    pmixio::signpost others;
+    pmixio::server<site, pmixio::signpost> pmix;
 };
 
 asio::awaitable<void> serve(place& here, pmixio::listener& at) { co_await here.pmix.serve(at); }

@@ -11,9 +11,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <deque>
-#include <map>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -22,17 +20,6 @@ namespace {
 struct site : pmixio::defaults {
     using security = pmixio::securities<pmixio::security::native>;
     using observer = pmixio::counters;
-};
-
-/// Knows which server has which job. Each server has one of its own, so that no thread waits for another.
-struct signpost {
-    std::map<std::string, pmixio::entrance, std::less<>> jobs;
-
-    pmixio::entrance elsewhere(std::string_view nspace) const
-    {
-        const auto at = jobs.find(nspace);
-        return at == jobs.end() ? pmixio::entrance() : at->second;
-    }
 };
 
 /// All of this is its own thread's.
@@ -51,8 +38,8 @@ struct place {
     const std::string name;
     asio::io_context io;
     pmixio::registry jobs;
-    signpost others;
-    pmixio::server<site, signpost> pmix;
+    pmixio::signpost others;
+    pmixio::server<site, pmixio::signpost> pmix;
     pmixio::listener at;
     int status = 0;
 };

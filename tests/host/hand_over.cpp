@@ -27,16 +27,13 @@ using test::running;
 using test::show;
 using test::tool_hello;
 
-/// Knows who else has what.
-struct pointing_host {
-    std::map<std::string, entrance, std::less<>> others;
+struct pointing_host : signpost {
     unsigned asked = 0;
 
     entrance elsewhere(std::string_view nspace)
     {
         ++asked;
-        const auto at = others.find(nspace);
-        return at == others.end() ? entrance() : at->second;
+        return signpost::elsewhere(nspace);
     }
 };
 
@@ -52,9 +49,9 @@ struct neighbours {
           there(std::make_unique<part>(host_there, at_there)), io(here->io), at(here->at)
     {
         there->jobs.add({distant.nspace, 2, ::geteuid(), ::getegid()});
-        host_here.others[distant.nspace] = there->under_test->entrance();
-        host_there.others["nobody's"] = here->under_test->entrance();
-        host_here.others["nobody's"] = there->under_test->entrance();
+        host_here.jobs[distant.nspace] = there->under_test->entrance();
+        host_there.jobs["nobody's"] = here->under_test->entrance();
+        host_here.jobs["nobody's"] = there->under_test->entrance();
     }
     template <class Condition>
     void until(Condition reached)
@@ -130,7 +127,7 @@ TEST_CASE("every recorded client and tool of a job is handed over")
         const auto said = parse_handshake(std::span<const std::byte>(request)).value();
         if (!s.there->jobs.find(*said.nspace))
             s.there->jobs.add({std::string(*said.nspace), 64, 0, 0}); // recorded as root
-        s.host_here.others[std::string(*said.nspace)] = s.there->under_test->entrance();
+        s.host_here.jobs[std::string(*said.nspace)] = s.there->under_test->entrance();
         client c(s);
         c.write(request);
         CHECK(show(c.read(8)).starts_with("00 00 00 00"));
@@ -145,7 +142,7 @@ TEST_CASE("who is known where he comes stays, and so does a tool without a name"
 {
     neighbours<> s;
     const auto there = s.there->under_test->entrance();
-    s.host_here.others["a"] = s.host_here.others[""] = there;
+    s.host_here.jobs["a"] = s.host_here.jobs[""] = there;
     pair known(s, {"a", 0}), tool(s);
     tool.write(tool_hello(peer_kind::tool_needs_id, {}, ::geteuid(), "6.1.0", {}, "none"));
     CHECK(show(tool.read(528)).starts_with("00 00 00 00"));
@@ -255,7 +252,7 @@ TEST_CASE("a host may destroy the server that takes over, of several on their wa
     leaving_host to;
     running<open_site, leaving_host> there(to);
     there.jobs.add({distant.nspace, 2, ::geteuid(), ::getegid()});
-    from.others[distant.nspace] = there.under_test->entrance();
+    from.jobs[distant.nspace] = there.under_test->entrance();
     to.leave = [&] { there.under_test.reset(); };
 
     client one(here), two(here);
@@ -323,7 +320,7 @@ TEST_CASE("what the kernel said of a peer goes with it")
     CHECK(s.seen_there().admitted == 1);
 
     s.there->jobs.add({"others", 1, ::geteuid() + 1, ::getegid()});
-    s.host_here.others["others"] = s.there->under_test->entrance();
+    s.host_here.jobs["others"] = s.there->under_test->entrance();
     client wrong(s);
     wrong.write(hello_bytes({"others", 0}, "6.1.0", "native", test::native_credential()));
     CHECK(wrong.read(8).size() == 4);

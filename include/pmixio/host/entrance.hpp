@@ -15,10 +15,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace pmixio {
@@ -152,6 +155,18 @@ public:
 
 private:
     std::shared_ptr<detail::inbox> to_;
+};
+
+/// The `elsewhere` of most hosts: which other server has which job. A host, or part of one; each server has its own, so that
+/// no thread waits for another.
+struct signpost {
+    std::map<std::string, entrance, std::less<>> jobs;
+
+    entrance elsewhere(std::string_view nspace) const
+    {
+        const auto at = jobs.find(nspace);
+        return at == jobs.end() ? entrance() : at->second;
+    }
 };
 
 } // namespace pmixio
