@@ -46,7 +46,7 @@ public:
     };
 
 private:
-    alignas(std::max_align_t) std::byte bytes_[192];
+    alignas(std::max_align_t) std::byte bytes_[160]; // what Asio takes for a read whose handler is a pointer
     bool taken_ = false;
 };
 
