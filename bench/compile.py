@@ -1,7 +1,8 @@
-"""compile.py [--headers] [--rounds N]: what it costs to compile examples/minimal_host.cpp, beside the Asio headers it includes,
-and with --headers each public header alone: seconds of CPU, MiB at the peak, KiB of object code and, where clang++ is there,
-how many templates it instantiates. Prints medians, and writes bench/compile.json."""
+"""compile.py [--rounds N]: what it costs to compile examples/minimal_host.cpp, beside the Asio headers it includes (medians), and
+each public header alone (once): seconds of CPU, MiB at the peak, KiB of object code and, where clang++ is there, how many
+templates it instantiates. Writes bench/compile.json."""
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -13,7 +14,6 @@ import tempfile
 import machine
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--headers", action="store_true")
 parser.add_argument("--rounds", type=int, default=3)
 args = parser.parse_args()
 here = pathlib.Path(__file__).resolve().parent
@@ -39,37 +39,42 @@ def instantiations(source, target):
 
 
 def cases(directory):
-    """Name, source and option of what is compiled."""
+    """Name, source, option and rounds of what is compiled."""
     def alone(header):
         source = directory / (header.replace("/", "_") + ".cpp")
         source.write_text(f"#include <{header}>\n")
         return source
 
     host = here.parent / "examples" / "minimal_host.cpp"
-    yield "Asio alone, -O0", alone("pmixio/detail/asio.hpp"), "-O0"
-    yield "examples/minimal_host.cpp, -O0", host, "-O0"
-    yield "the same, -O2", host, "-O2"
-    for header in sorted(include.rglob("*.hpp")) if args.headers else ():
+    yield "Asio alone, -O0", alone("pmixio/detail/asio.hpp"), "-O0", args.rounds
+    yield "examples/minimal_host.cpp, -O0", host, "-O0", args.rounds
+    yield "the same, -O2", host, "-O2", args.rounds
+    for header in sorted(include.rglob("*.hpp")):
         name = header.relative_to(include).as_posix()
         preprocessed = subprocess.run(["g++", *FLAGS[:-1], "-E", "-o", os.devnull, header], stderr=subprocess.DEVNULL)
         if "detail" not in name and preprocessed.returncode == 0:  # or it needs what is not installed
-            yield name, alone(name), "-O0"
+            yield name, alone(name), "-O0", 1
 
 
 def line(name, *cells):
     print("| " + " | ".join([name.ljust(36), *(cell.rjust(10) for cell in cells)]) + " |", flush=True)
 
 
+def measured(case):
+    what, source, option, rounds = case
+    with tempfile.TemporaryDirectory() as name:
+        target = pathlib.Path(name) / "one.o"
+        every = [compiled("g++", source, target, option) for _ in range(rounds)]
+        return what, {"rounds": every, "templates": instantiations(source, target) if option == "-O0" else None}
+
+
 results = {}
 line("g++", "CPU s", "peak MiB", "object KiB", "templates")
 line("-" * 36, *["-" * 10] * 4)
-with tempfile.TemporaryDirectory() as name:
-    target = pathlib.Path(name) / "one.o"
-    for what, source, option in cases(pathlib.Path(name)):
-        rounds = [compiled("g++", source, target, option) for _ in range(args.rounds)]
-        templates = instantiations(source, target) if option == "-O0" else None
-        results[what] = {"rounds": rounds, "templates": templates}
-        cpu, peak, size = (statistics.median(each[key] for each in rounds) for key in ("cpu_s", "peak_mib", "object_kib"))
-        line(what, f"{cpu:.1f}", f"{peak:.0f}", f"{size:.0f}", str(templates or "-"))
+with tempfile.TemporaryDirectory() as name, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as at_once:
+    for what, costs in at_once.map(measured, cases(pathlib.Path(name))):
+        results[what] = costs
+        cpu, peak, size = (statistics.median(each[key] for each in costs["rounds"]) for key in ("cpu_s", "peak_mib", "object_kib"))
+        line(what, f"{cpu:.1f}", f"{peak:.0f}", f"{size:.0f}", str(costs["templates"] or "-"))
 about = machine.about() | {"rounds": args.rounds}
 (here / "compile.json").write_text(json.dumps({"machine": about, "compiled": results}, indent=1))
