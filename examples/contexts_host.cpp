@@ -62,8 +62,8 @@ asio::awaitable<void> run(place& here, pmixio::wire::rank_type rank, std::vector
         here.status = 127;
     }
     here.pmix.process_exited(who);
-    if (--left ==
-        0) // not before: who waits to be accepted at a listener that is closed is not accepted by another
+    // Not before: who waits to be accepted at a listener that is closed is not accepted by another.
+    if (--left == 0)
         for (auto& each : all)
             asio::post(each.io, [&each] { each.at.close(); });
 }

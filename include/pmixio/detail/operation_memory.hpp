@@ -19,8 +19,7 @@ public:
 
         explicit allocator(operation_memory& from) noexcept : from_(&from) {}
         template <class U>
-        allocator(const allocator<U>& other) noexcept
-            : from_(other.from_) // NOLINT(google-explicit-constructor)
+        allocator(const allocator<U>& other) noexcept : from_(other.from_)
         {}
 
         T* allocate(std::size_t n)

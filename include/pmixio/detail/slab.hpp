@@ -19,6 +19,11 @@ inline constexpr bool address_sanitized = __has_feature(address_sanitizer);
 inline constexpr bool address_sanitized = false;
 #endif
 
+constexpr std::size_t aligned_for_any(std::size_t n) noexcept
+{
+    return (n + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
+}
+
 /// Slots of one size in blocks that are mapped when needed, and unmapped when no slot of them is taken, but for one block. The
 /// heap would keep what lies between longer-lived things. What is taken may outlive the slab. Not thread-safe.
 class slab {
@@ -26,7 +31,7 @@ public:
     static constexpr std::size_t block_size = 64 * 1024;
 
     /// `size`: of a slot, aligned as for any type; so large that some fit into a block.
-    explicit slab(std::size_t size) : state_(new state{aligned(size)}) {}
+    explicit slab(std::size_t size) : state_(new state{aligned_for_any(size)}) {}
     slab(const slab&) = delete;
     ~slab()
     {
@@ -83,12 +88,7 @@ private:
         void* free;             ///< slots that were taken, each holds the address of the next
         std::size_t taken, touched;
     };
-    static constexpr std::size_t aligned(std::size_t n)
-    {
-        return (n + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
-    }
-    static constexpr std::size_t first = (sizeof(block) + alignof(std::max_align_t) - 1) /
-                                         alignof(std::max_align_t) * alignof(std::max_align_t);
+    static constexpr std::size_t first = aligned_for_any(sizeof(block)); ///< slot, from a block's begin
 
     struct state {
         std::size_t size;

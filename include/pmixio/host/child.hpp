@@ -111,7 +111,8 @@ public:
             give(how.output, out.ends[1], STDOUT_FILENO);
             give(how.output, err.ends[1], STDERR_FILENO);
             for (int each = 1; each < NSIG; ++each) // a handler of ours would run in our memory
-                if (struct ::sigaction is{}; ::sigaction(each, nullptr, &is) == 0 && is.sa_handler != SIG_IGN)
+                if (struct ::sigaction is{}; ::sigaction(each, nullptr, &is) == 0 &&
+                                             is.sa_handler != SIG_IGN && is.sa_handler != SIG_DFL)
                     ::signal(each, SIG_DFL);
             ::sigset_t none;
             ::sigemptyset(&none);

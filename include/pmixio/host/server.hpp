@@ -544,10 +544,7 @@ struct server<P, Host, Stream>::core : detail::local_counted {
     std::optional<result<void>> admit_at_once(Stream& connection, arrival& come)
     {
         detail::tell(settings.observer, event::accepted{});
-        const auto refused = [&](std::error_code why) {
-            confirm(connection, come);
-            return std::optional<result<void>>(refuse(connection, why, come.who));
-        };
+        const auto refused = [&](std::error_code why) { return turn_away(connection, why, come); };
         try {
             come.kernel = guess(connection); // who can be answered was there
             if (come.kernel)
@@ -587,14 +584,17 @@ struct server<P, Host, Stream>::core : detail::local_counted {
             come.kernel = fault::kernel_unknown, come.who.uid.reset();
     }
 
-    /// The same from a whole request on. Throws std::bad_alloc before reply() only.
+    std::optional<result<void>> turn_away(Stream& connection, std::error_code why, arrival& come)
+    {
+        confirm(connection, come);
+        return result<void>(refuse(connection, why, come.who));
+    }
+
+    /// admit_at_once() from a whole request on. Throws std::bad_alloc before reply() only.
     std::optional<result<void>> answer_at_once(Stream& connection, arrival& come,
                                                std::span<const std::byte> request)
     {
-        const auto refused = [&](std::error_code why) {
-            confirm(connection, come);
-            return std::optional<result<void>>(refuse(connection, why, come.who));
-        };
+        const auto refused = [&](std::error_code why) { return turn_away(connection, why, come); };
         auto said = parse_handshake(request, settings.limits.handshake_bytes);
         if (!said)
             return refused(said.error());
@@ -650,10 +650,10 @@ struct server<P, Host, Stream>::core : detail::local_counted {
         try {
             std::error_code failed;
             connection.assign(come.local.protocol(), come.connection.get(), failed);
-            if (!failed)
+            if (!failed) {
                 come.connection.release();
-            if (!failed)
                 connection.non_blocking(true, failed);
+            }
             const auto room = failed ? result<void>(failed) : room_for(come.owner);
             if (!room) {
                 if (const auto said = parse_handshake(come.request, settings.limits.handshake_bytes))
