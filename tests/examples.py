@@ -88,6 +88,12 @@ def cgroup_security():
             name, value = re.fullmatch(r"export (\w+)='(.*)'\n", server.stdout.readline()).groups()
             environment[name] = value
         host, port = environment["PMIX_SERVER_URI21"].rsplit("/", 1)[1].split(":")
+        client, real = programs / "scale", 0
+        if client.exists():
+            real = 4  # first: a fence does not wait for who has come and gone, as rank 0 does below
+            clients = [subprocess.Popen([client], env=environment | {"PMIX_RANK": str(rank)}, stdout=subprocess.DEVNULL,
+                                        preexec_fn=lambda: enter(job)) for rank in range(real)]
+            assert [c.wait(timeout=60) for c in clients] == [0] * real
         request = peers.handshake("job1", 0)
         for group, expected in (job, 0), (below, -12), (other, -12), (ours, -12):
             said = peers.status_as(lambda: enter(group), (host, int(port)), request)
@@ -98,12 +104,6 @@ def cgroup_security():
             enter(ours)
             made_outside.sendall(request)
             assert made_outside.recv(4) == b"\xff\xff\xff\xf4"
-        client, real = programs / "scale", 0
-        if client.exists():
-            real = 4
-            clients = [subprocess.Popen([client], env=environment | {"PMIX_RANK": str(rank)}, stdout=subprocess.DEVNULL,
-                                        preexec_fn=lambda: enter(job)) for rank in range(real)]
-            assert [c.wait(timeout=60) for c in clients] == [0] * real
         server.terminate()
         _, said = server.communicate(timeout=30)
         assert said.count("refused a connection of user 0 as job1.0: wrong_cgroup\n") == 4, said
